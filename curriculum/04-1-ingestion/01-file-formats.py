@@ -1,0 +1,1613 @@
+# %% [markdown] minutes=55 datasets=["flights", "flights-day-csv", "flights-day-jsonl", "flights-day-xml", "flights-day-avro", "flights-day-parquet", "flights-day-orc", "delay-messages", "metar"] systems=[]
+# # Sources and file formats
+#
+# One day of flights reaches you in six file formats. You find out what each format forgets, and
+# you write the readers that put it right.
+
+# %% [markdown]
+# ## You will be able to
+#
+# - take a number out of free text without being fooled by its neighbours (exercise 1)
+# - read a CSV file without letting the reader guess its types, nulls and clock (exercises 2 and 3)
+# - turn nested messages into rows without losing any (exercise 4)
+# - read old and new files together after a schema change (exercise 5)
+# - say how many bytes a query has to read before you run it (exercise 6)
+# - choose a format by measuring it (exercise 7)
+# - refuse a damaged delivery and survive a repeated one (exercise 8)
+
+# %% [markdown]
+# ## Before you start
+#
+# | You need | Why |
+# |---|---|
+# | Python functions, lists and dictionaries | every answer is one |
+# | pandas: read a file, pick columns | exercises 2, 3 and 8 |
+#
+# Run the cells from top to bottom with Shift + Enter. Below each answer stands a check. It says
+# *not started*, *not yet* with a reason, or *done*. Run it as often as you like.
+
+# %% role="setup"
+import hashlib
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import perf_counter
+
+import fastavro
+import matplotlib.pyplot as plt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.orc as orc
+import pyarrow.parquet as pq
+
+from labkit import dataset, open_lab, picture
+
+lab = open_lab("04-1-ingestion/01-file-formats")
+lab
+
+# %% [markdown] topics=["4.1-1"]
+# ## Three kinds of sources
+#
+# Sunday, 3 November 2013. You are on call for the data of an airline group in New York. On Monday
+# the delay report is wrong, and three kinds of sources feed it.
+#
+# | Kind | What it promises | Here |
+# |---|---|---|
+# | structured | every record has the same fields | the day's flights, a CSV file |
+# | semi-structured | records name their own fields, and may differ | delay messages, JSON |
+# | unstructured | text, sound or pictures; the fields are for you to find | weather reports |
+#
+# Look at the first line of each.
+
+# %%
+for name in ("flights-day-csv", "delay-messages", "metar"):
+    lines = dataset(name).text().splitlines()
+    print(f"{name}, {len(lines)} lines, for example:\n  {lines[1][:98]}\n")
+
+# %% [markdown] role="task" exercise="wind" points=1 topics=["4.1-1"]
+# ### Take the wind out of a weather report
+#
+# A METAR is the weather report of an airport, as text. `19012G20KT` is its wind group: from 190
+# degrees, at 12 knots, with gusts (`G`) of 20 knots.
+#
+# Write `wind_knots(report)`. It returns the mean wind speed in knots as an integer, or `None` if
+# the report does not give one.
+#
+# | Wind group in the report | Result |
+# |---|---|
+# | `19012G20KT` | 12 |
+# | `VRB03KT` (direction variable) | 3 |
+# | `/////KT` (sensor out of order) | `None` |
+#
+# Why: the crosswind alarm of the ground crew reads this number. A gust in its place closes ramps.
+
+
+# %% role="answer" exercise="wind"
+def wind_knots(report: str) -> int | None:
+    """Mean wind speed of a METAR report in knots, None if it is not given."""
+    ### BEGIN SOLUTION
+    import re
+
+    group = re.search(r"(?:^| )(?:\d{3}|VRB|///)(\d{2,3})(?:G\d{2,3})?KT(?: |$)", report)
+    return int(group[1]) if group else None
+    ### END SOLUTION
+
+
+# %% role="check" exercise="wind"
+with lab.check("wind") as answer:
+    for group, knots in {"19012G20KT": 12, "VRB03KT": 3, "/////KT": None, "00000KT": 0}.items():
+        report = f"KJFK 101551Z {group} 10SM 26/19 A3012"
+        answer.equal(
+            answer.call("wind_knots", report),
+            knots,
+            asked=f"the mean wind speed of {report!r}",
+        )
+
+# %% role="hidden" exercise="wind"
+with lab.check("wind", hidden=True) as answer:
+    speeds = [*answer.random.sample(range(1, 60), 20), 104]
+    for knots in speeds:
+        gust = f"G{knots + 11:02d}" if knots % 2 else ""
+        # Runway visual range and remarks hold groups that look like wind.
+        report = f"KLGA 030951Z 310{knots:02d}{gust}KT 9SM R04R/2600FT 03/M02 A3011 RMK PK WND 32040/17"
+        answer.equal(
+            answer.call("wind_knots", report),
+            knots,
+            asked="the mean wind speed of a report with other numbers in it",
+        )
+    answer.equal(
+        answer.call("wind_knots", "KEWR 030951Z 9SM 03/M02 A3011"),
+        None,
+        asked="None for a report without a wind group",
+    )
+
+# %% [markdown] role="hint" exercise="wind"
+# What stands directly before `KT` in each of the three groups? Where does the direction end?
+
+# %% [markdown] role="hint" exercise="wind"
+# Look up `re.search` and groups in the documentation of Python's `re` module. A gust is optional:
+# `(...)?`.
+
+# %% [markdown] role="hint" exercise="wind"
+# ```python
+# found = re.search(r"(direction)(speed)(gust)?KT", report)
+# return int(found[...]) if found else None
+# ```
+
+# %% role="right" exercise="wind"
+def wind_knots(report):
+    for word in report.split():
+        if word.endswith("KT"):
+            speed = word.removesuffix("KT")[3:].split("G")[0]
+            return int(speed) if speed.isdigit() else None
+    return None
+
+
+# %% role="wrong" exercise="wind" misconception="The number before KT is the wind, gust or not" caught="check" says="19012G20KT"
+def wind_knots(report):
+    import re
+
+    found = re.search(r"(\d\d)KT", report)
+    return int(found[1]) if found else None
+
+
+# %% role="wrong" exercise="wind" misconception="Text has fixed positions" caught="hidden" says="wind speed"
+def wind_knots(report):
+    speed = report[16:18]
+    return int(speed) if speed.isdigit() else None
+
+
+# %% role="wrong" exercise="wind" misconception="The direction is always a number" caught="check" says="VRB03KT"
+def wind_knots(report):
+    import re
+
+    found = re.search(r" \d{3}(\d{2,3})(?:G\d+)?KT", report)
+    return int(found[1]) if found else None
+
+
+# %% role="wrong" exercise="wind" misconception="No wind and no measurement are the same" caught="check" says="00000KT"
+def wind_knots(report):
+    import re
+
+    found = re.search(r" (?:\d{3}|VRB)(\d{2,3})(?:G\d+)?KT", report)
+    return (int(found[1]) or None) if found else None
+
+
+# %% [markdown] topics=["4.1-8"]
+# ## What a CSV file forgets
+#
+# A CSV file (comma-separated values) is text. It stores no types, no null and no encoding. Each
+# reader guesses them anew, from the values that happen to be there.
+#
+# **Predict:** the clock time `dep_time` is a whole number, such as 517 for 5:17. Five flights of
+# the day were cancelled and have none. Which type will pandas choose for the column?
+
+# %%
+path = dataset("flights-day-csv").path
+guessed = pd.read_csv(path)
+guessed[["carrier", "dep_time", "tailnum", "time_hour"]].dtypes
+
+# %% [markdown]
+# A float: pandas writes a missing number as NaN, which only floats have. The instant `time_hour`
+# stays text. And the file writes `NA` for "unknown", which pandas happens to know.
+#
+# Now a charter flight joins the day. Its carrier is North American Airlines. The airline's code
+# is `NA`.
+
+# %%
+CHARTER = """\
+year,month,day,dep_time,carrier,flight,tailnum,origin,dest,time_hour
+2013,11,3,612,NA,812,N752NA,JFK,SNN,2013-11-03T11:00:00Z
+2013,11,3,NA,NA,814,NA,JFK,BGR,2013-11-03T18:00:00Z
+"""
+pd.read_csv(io.StringIO(CHARTER))[["carrier", "flight", "dep_time", "tailnum"]]
+
+# %% [markdown] role="task" exercise="typed-read" points=3 topics=["4.1-8"]
+# ### Read departures with their types
+#
+# Write `read_departures(path)`. It reads a CSV file like the two above, and returns a table (of
+# pandas, Arrow or Polars) with just these columns, in any order:
+#
+# | Column | Type | `NA` in the file means |
+# |---|---|---|
+# | `carrier`, `origin`, `dest` | text | the text `NA` |
+# | `tailnum` | text | unknown: null |
+# | `flight` | integer | does not occur |
+# | `dep_time` | integer | unknown: null |
+# | `time_hour` | timestamp in the zone UTC | does not occur |
+#
+# Keep every row. A file may have other columns, no unknown value, nothing but unknown values, or
+# no rows at all; the types are always these.
+#
+# Why: a type that depends on the day's values breaks the job on the day when they differ.
+
+
+# %% role="answer" exercise="typed-read"
+def read_departures(path: str) -> pd.DataFrame:
+    """Departures of a CSV file, with the types of the table above."""
+    ### BEGIN SOLUTION
+    frame = pd.read_csv(
+        path,
+        usecols=["carrier", "origin", "dest", "tailnum", "flight", "dep_time", "time_hour"],
+        dtype={
+            "carrier": "string",
+            "origin": "string",
+            "dest": "string",
+            "tailnum": "string",
+            "flight": "Int64",
+            "dep_time": "Int64",
+            "time_hour": "string",
+        },
+        keep_default_na=False,
+        na_values={"tailnum": ["NA"], "dep_time": ["NA"]},
+    )
+    frame["time_hour"] = pd.to_datetime(frame["time_hour"], utc=True)
+    return frame
+    ### END SOLUTION
+
+
+# %% role="check" exercise="typed-read"
+with lab.check("typed-read") as answer:
+    types = {name: "text" for name in ("carrier", "origin", "dest", "tailnum")}
+    types |= {"flight": "integer", "dep_time": "integer", "time_hour": "timestamp[UTC]"}
+    day = answer.call("read_departures", str(dataset("flights-day-csv").path))
+    answer.schema(day, types, asked="the columns and types of the task, for the day's file")
+    answer.same_rows(
+        day,
+        dataset("flights-day-parquet").arrow().select(list(types)),
+        asked="every row of the day's file, with its values",
+        key=["carrier", "flight", "origin", "time_hour"],
+    )
+    charter = answer.put(
+        "charter.csv",
+        "carrier,flight,tailnum,origin,dest,dep_time,time_hour\n"
+        "NA,812,N752NA,JFK,SNN,612,2013-11-03T11:00:00Z\n"
+        "NA,814,NA,JFK,BGR,NA,2013-11-03T18:00:00Z\n",
+    )
+    hour = datetime(2013, 11, 3, 11, tzinfo=UTC)
+    rows = [
+        ("NA", 812, "N752NA", "JFK", "SNN", 612, hour),
+        ("NA", 814, None, "JFK", "BGR", None, hour + timedelta(hours=7)),
+    ]
+    names = ["carrier", "flight", "tailnum", "origin", "dest", "dep_time", "time_hour"]
+    answer.same_rows(
+        answer.call("read_departures", charter),
+        [dict(zip(names, row, strict=True)) for row in rows],
+        asked="the two charter flights of the carrier with the code NA",
+        key=["flight"],
+    )
+
+# %% role="hidden" exercise="typed-read"
+with lab.check("typed-read", hidden=True) as answer:
+    types = {name: "text" for name in ("carrier", "origin", "dest", "tailnum")}
+    types |= {"flight": "integer", "dep_time": "integer", "time_hour": "timestamp[UTC]"}
+    start = datetime(2013, 3, 10, 5, tzinfo=UTC)
+    for known in (0.5, 0.0, 1.0):
+        rows = [
+            {
+                "carrier": answer.random.choice(["NA", "UA", "9E"]),
+                "flight": number,
+                "tailnum": answer.random.choice([f"N{number}Å", None]),
+                "origin": answer.random.choice(["JFK", "NA"]),
+                "dest": '"quoted", Ñuñoa',
+                "dep_time": number if answer.random.random() < known else None,
+                "time_hour": start + timedelta(hours=number),
+            }
+            for number in answer.random.sample(range(1, 2400), 40)
+        ]
+        lines = ["note,carrier,flight,tailnum,origin,dest,dep_time,time_hour"]
+        for row in rows:
+            tail, left = row["tailnum"] or "NA", row["dep_time"] or "NA"
+            lines.append(
+                f'x,{row["carrier"]},{row["flight"]},{tail},{row["origin"]},"""quoted"", Ñuñoa",'
+                f"{left},{row['time_hour']:%Y-%m-%dT%H:%M:%SZ}"
+            )
+        got = answer.call("read_departures", answer.put("day.csv", "\n".join(lines) + "\n"))
+        answer.schema(got, types, asked="the same types, whatever values a day has")
+        answer.same_rows(got, rows, asked="every row with its values", key=["flight"])
+    empty = answer.put("day.csv", "carrier,flight,tailnum,origin,dest,dep_time,time_hour\n")
+    got = answer.call("read_departures", empty)
+    answer.schema(got, types, asked="the same types for a file without rows")
+
+# %% [markdown] role="hint" exercise="typed-read"
+# Who decides the type of each column in your answer: you, or the values of the day? And is `NA`
+# the same thing in every column?
+
+# %% [markdown] role="hint" exercise="typed-read"
+# In the documentation of `pandas.read_csv`, read `dtype`, `keep_default_na` and `na_values` (it
+# takes a dictionary). The integer type that knows null is called `Int64`. For the clock, see
+# `pandas.to_datetime` and its `utc`.
+
+# %% [markdown] role="hint" exercise="typed-read"
+# ```python
+# frame = pd.read_csv(
+#     path,
+#     usecols=[...],
+#     dtype={"carrier": "string", "dep_time": ..., ...},
+#     keep_default_na=...,
+#     na_values={"tailnum": [...], ...},
+# )
+# frame["time_hour"] = ...
+# ```
+
+# %% role="right" exercise="typed-read"
+def read_departures(path):
+    import duckdb
+
+    return duckdb.sql(f"""
+        SELECT dest, origin, carrier, CAST(flight AS INTEGER) AS flight,
+               NULLIF(tailnum, 'NA') AS tailnum,
+               CAST(NULLIF(dep_time, 'NA') AS INTEGER) AS dep_time,
+               CAST(time_hour AS TIMESTAMPTZ) AS time_hour
+        FROM read_csv('{path}', all_varchar = true, header = true, delim = ',', quote = '"', escape = '"')
+    """).df().astype({"flight": "Int32", "dep_time": "Int32"}).assign(
+        time_hour=lambda rows: pd.to_datetime(rows["time_hour"], utc=True),
+        **{c: (lambda rows, c=c: rows[c].astype("string")) for c in ("dest", "origin", "carrier", "tailnum")},
+    )
+
+
+# %% role="right" exercise="typed-read"
+def read_departures(path):
+    import csv
+
+    names = ["time_hour", "carrier", "origin", "dest", "tailnum", "flight", "dep_time"]
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = [{name: row[name] for name in names} for row in csv.DictReader(file)]
+    for row in rows:
+        row["flight"] = int(row["flight"])
+        row["dep_time"] = None if row["dep_time"] == "NA" else int(row["dep_time"])
+        row["tailnum"] = None if row["tailnum"] == "NA" else row["tailnum"]
+        row["time_hour"] = datetime.fromisoformat(row["time_hour"])
+    text, number = pa.string(), pa.int32()
+    kinds = [pa.timestamp("us", "UTC"), text, text, text, text, number, number]
+    return pa.Table.from_pylist(rows, schema=pa.schema(list(zip(names, kinds, strict=True))))
+
+
+# %% role="wrong" exercise="typed-read" misconception="The reader's guess is good enough" caught="check" says="dep_time"
+def read_departures(path):
+    names = ["carrier", "origin", "dest", "tailnum", "flight", "dep_time", "time_hour"]
+    return pd.read_csv(path, parse_dates=["time_hour"])[names]
+
+
+# %% role="wrong" exercise="typed-read" misconception="NA means unknown in every column" caught="check" says="column carrier"
+def read_departures(path):
+    names = ["carrier", "origin", "dest", "tailnum", "flight", "dep_time", "time_hour"]
+    frame = pd.read_csv(path, usecols=names, dtype=dict.fromkeys(names, "string"))
+    frame["time_hour"] = pd.to_datetime(frame["time_hour"], utc=True)
+    return frame.astype({"flight": "Int64", "dep_time": "Int64"})
+
+
+# %% role="wrong" exercise="typed-read" misconception="A row with an unknown value is a bad row" caught="check" says="missing, all of them with an empty dep_time"
+def read_departures(path):
+    names = ["carrier", "origin", "dest", "tailnum", "flight", "dep_time", "time_hour"]
+    frame = pd.read_csv(path, usecols=names, keep_default_na=False, dtype=dict.fromkeys(names, "string"))
+    frame = frame[frame["dep_time"] != "NA"]
+    frame["time_hour"] = pd.to_datetime(frame["time_hour"], utc=True)
+    return frame.astype({"flight": "Int64", "dep_time": "Int64"})
+
+
+# %% role="wrong" exercise="typed-read" misconception="Zero is as good as unknown" caught="check" says="column dep_time holds 0"
+def read_departures(path):
+    names = ["carrier", "origin", "dest", "tailnum", "flight", "dep_time", "time_hour"]
+    frame = pd.read_csv(
+        path,
+        usecols=names,
+        keep_default_na=False,
+        na_values={"tailnum": ["NA"], "dep_time": ["NA"]},
+        dtype=dict.fromkeys(names, "string"),
+    )
+    frame["time_hour"] = pd.to_datetime(frame["time_hour"], utc=True)
+    return frame.fillna({"dep_time": "0"}).astype({"flight": "Int64", "dep_time": "Int64"})
+
+
+# %% role="wrong" exercise="typed-read" misconception="An instant without its zone is enough" caught="check" says="timestamp without zone"
+def read_departures(path):
+    names = ["carrier", "origin", "dest", "tailnum", "flight", "dep_time", "time_hour"]
+    frame = pd.read_csv(
+        path,
+        usecols=names,
+        keep_default_na=False,
+        na_values={"tailnum": ["NA"], "dep_time": ["NA"]},
+        dtype=dict.fromkeys(names, "string"),
+    )
+    frame["time_hour"] = pd.to_datetime(frame["time_hour"], utc=True).dt.tz_localize(None)
+    return frame.astype({"flight": "Int64", "dep_time": "Int64"})
+
+
+# %% role="wrong" exercise="typed-read" misconception="What a sample shows, every day shows" caught="hidden" says="column dep_time"
+def read_departures(path):
+    names = ["carrier", "origin", "dest", "tailnum", "flight", "dep_time", "time_hour"]
+    frame = pd.read_csv(
+        path,
+        usecols=names,
+        keep_default_na=False,
+        na_values={"tailnum": ["NA"], "dep_time": ["NA"]},
+        parse_dates=["time_hour"],
+    )
+    if frame["dep_time"].isna().any():
+        frame["dep_time"] = frame["dep_time"].astype("Int64").where(frame["dep_time"].notna())
+    return frame if frame["dep_time"].notna().any() else frame.assign(dep_time="")
+
+
+# %% [markdown] topics=["4.1-8"]
+# ## Clocks and zones
+#
+# Airlines print local time. `sched_dep_time` 1405 means 14:05 on the clock of New York. A CSV file
+# does not say so, and the sum of two such days is not 48 hours: at 2 o'clock that Sunday the
+# clocks went back by one hour.
+#
+# **Predict:** two flights leave at 6:00 in the morning, one on Saturday, one on Sunday. How many
+# hours lie between them?
+
+# %%
+saturday, sunday = (
+    pd.Timestamp(f"2013-11-0{day} 06:00", tz="America/New_York") for day in (2, 3)
+)
+print("Saturday", saturday, "| Sunday", sunday, "| hours between", (sunday - saturday) / pd.Timedelta("1h"))
+
+# %% [markdown] role="task" exercise="local-to-utc" points=2 topics=["4.1-8"]
+# ### Put local times on one clock
+#
+# Write `scheduled_utc(flights)`. It takes a pandas DataFrame with the integer columns `carrier`
+# (text), `flight`, `year`, `month`, `day` and `sched_dep_time` (local time in New York, hours and
+# minutes as one number: 605 is 6:05).
+#
+# It returns a table with `carrier`, `flight` and `scheduled`, a timestamp in the zone UTC, one
+# row for each row given. For example:
+#
+# | year | month | day | sched_dep_time | scheduled |
+# |---|---|---|---|---|
+# | 2013 | 7 | 1 | 605 | 2013-07-01 10:05 UTC |
+# | 2013 | 12 | 1 | 605 | 2013-12-01 11:05 UTC |
+#
+# Why: an hour's error in the keys of a join loses the weather of every flight, twice a year.
+
+
+# %% role="answer" exercise="local-to-utc"
+def scheduled_utc(flights: pd.DataFrame) -> pd.DataFrame:
+    """Scheduled departures as instants in UTC."""
+    ### BEGIN SOLUTION
+    parts = flights[["year", "month", "day"]].assign(
+        hour=flights["sched_dep_time"] // 100, minute=flights["sched_dep_time"] % 100
+    )
+    local = pd.to_datetime(parts).dt.tz_localize("America/New_York")
+    return flights[["carrier", "flight"]].assign(scheduled=local.dt.tz_convert("UTC"))
+    ### END SOLUTION
+
+
+# %% role="check" exercise="local-to-utc"
+with lab.check("local-to-utc") as answer:
+    flights = dataset("flights").frame()
+    weekend = flights[(flights["month"] == 11) & flights["day"].isin([2, 3])]
+    names = ["carrier", "flight", "year", "month", "day", "sched_dep_time"]
+    got = answer.call("scheduled_utc", weekend[names].reset_index(drop=True))
+    answer.schema(
+        got,
+        {"carrier": "text", "flight": "integer", "scheduled": "timestamp[UTC]"},
+        asked="carrier, flight and the instant in UTC",
+    )
+    # The published hour in UTC, and the minutes of the schedule, are the truth to compare with.
+    truth = weekend["time_hour"] + pd.to_timedelta(weekend["sched_dep_time"] % 100, unit="min")
+    answer.same_rows(
+        got,
+        weekend[["carrier", "flight"]].assign(scheduled=truth),
+        asked="the instants of all flights of 2 and 3 November",
+    )
+
+# %% role="hidden" exercise="local-to-utc"
+with lab.check("local-to-utc", hidden=True) as answer:
+    flights = dataset("flights").frame()
+    year = flights.iloc[sorted(answer.random.sample(range(len(flights)), 3000))]
+    names = ["carrier", "flight", "year", "month", "day", "sched_dep_time"]
+    truth = year["time_hour"] + pd.to_timedelta(year["sched_dep_time"] % 100, unit="min")
+    answer.same_rows(
+        answer.call("scheduled_utc", year[names].reset_index(drop=True)),
+        year[["carrier", "flight"]].assign(scheduled=truth),
+        asked="the instants of flights of the whole year",
+    )
+
+# %% [markdown] role="hint" exercise="local-to-utc"
+# How far is New York from UTC on 1 July, and how far on 1 December? Who knows the dates between?
+
+# %% [markdown] role="hint" exercise="local-to-utc"
+# Build a clock time first: `pandas.to_datetime` accepts a frame with the columns year, month, day,
+# hour, minute. Then read about `Series.dt.tz_localize` and `Series.dt.tz_convert`, and which of
+# the two changes the clock.
+
+# %% [markdown] role="hint" exercise="local-to-utc"
+# ```python
+# parts = flights[["year", "month", "day"]].assign(hour=..., minute=...)
+# local = pd.to_datetime(parts).dt. ...
+# return flights[["carrier", "flight"]].assign(scheduled=local.dt. ...)
+# ```
+
+# %% role="right" exercise="local-to-utc"
+def scheduled_utc(flights):
+    from zoneinfo import ZoneInfo
+
+    zone = ZoneInfo("America/New_York")
+    rows = []
+    for f in flights.to_dict("records"):
+        hour, minute = divmod(f["sched_dep_time"], 100)
+        local = datetime(f["year"], f["month"], f["day"], hour, minute, tzinfo=zone)
+        rows.append({"scheduled": local.astimezone(UTC), "carrier": f["carrier"], "flight": f["flight"]})
+    return pd.DataFrame(rows)
+
+
+# %% role="wrong" exercise="local-to-utc" misconception="New York is five hours behind UTC" caught="check" says="rows differ"
+def scheduled_utc(flights):
+    parts = flights[["year", "month", "day"]].assign(
+        hour=flights["sched_dep_time"] // 100, minute=flights["sched_dep_time"] % 100
+    )
+    local = pd.to_datetime(parts) + pd.Timedelta("5h")
+    return flights[["carrier", "flight"]].assign(scheduled=local.dt.tz_localize("UTC"))
+
+
+# %% role="wrong" exercise="local-to-utc" misconception="Naming the zone UTC makes it UTC" caught="check" says="rows differ"
+def scheduled_utc(flights):
+    parts = flights[["year", "month", "day"]].assign(
+        hour=flights["sched_dep_time"] // 100, minute=flights["sched_dep_time"] % 100
+    )
+    local = pd.to_datetime(parts).dt.tz_localize("UTC")
+    return flights[["carrier", "flight"]].assign(scheduled=local)
+
+
+# %% role="wrong" exercise="local-to-utc" misconception="The clocks change on the first of November" caught="hidden" says="whole year"
+def scheduled_utc(flights):
+    parts = flights[["year", "month", "day"]].assign(
+        hour=flights["sched_dep_time"] // 100, minute=flights["sched_dep_time"] % 100
+    )
+    winter = (flights["month"] < 4) | (flights["month"] > 11) | ((flights["month"] == 11) & (flights["day"] > 2))
+    local = pd.to_datetime(parts) + pd.to_timedelta(winter.map({True: 5, False: 4}), unit="h")
+    return flights[["carrier", "flight"]].assign(scheduled=local.dt.tz_localize("UTC"))
+
+
+# %% role="wrong" exercise="local-to-utc" misconception="605 is six hours and a bit" caught="check" says="rows differ"
+def scheduled_utc(flights):
+    parts = flights[["year", "month", "day"]].assign(hour=flights["sched_dep_time"] // 100)
+    local = pd.to_datetime(parts).dt.tz_localize("America/New_York").dt.tz_convert("UTC")
+    return flights[["carrier", "flight"]].assign(scheduled=local)
+
+
+# %% [markdown] topics=["4.1-1", "4.1-8"]
+# ## Nested data
+#
+# JSON and XML (extensible markup language) hold trees: a delay has a list of causes. They also
+# know three ways to say "nothing", and a program must treat them apart.
+#
+# | In a delay message | Meaning |
+# |---|---|
+# | no `delay` at all | the flight left on time |
+# | `"causes": null` | late; nobody has looked for the cause |
+# | `"causes": []` | late; looked, and found no cause |
+#
+# An XML file says the same with elements. Its names live in a namespace, which you must state in
+# every query; without it you find nothing, and no error tells you.
+
+# %%
+from lxml import etree
+
+root = etree.parse(dataset("flights-day-xml").path).getroot()
+space = {"f": etree.QName(root).namespace}
+print("without namespace:", len(root.findall("flight")), "| with:", len(root.findall("f:flight", space)))
+messages = [json.loads(line) for line in dataset("delay-messages").text().splitlines()]
+late = next(m for m in messages if "delay" in m and len(m["delay"]["causes"] or []) == 2)
+print(json.dumps(late, indent=1, ensure_ascii=False))
+
+# %% [markdown] role="task" exercise="flatten" points=3 topics=["4.1-1", "4.1-8"]
+# ### Make rows of messages
+#
+# Write `delay_causes(lines)`. It takes the text lines of the delay messages and returns a list of
+# dictionaries with `flight`, `code` and `minutes`, in any order:
+#
+# - one row for each cause of a late flight;
+# - one row with `code` `None` and all minutes, for a late flight whose causes are `null` or `[]`;
+# - nothing for a flight that left on time.
+#
+# So the minutes of the rows add up to the minutes of the delays. For example, `{"flight": "UA1",
+# "delay": {"minutes": 9, "causes": []}}` gives `{"flight": "UA1", "code": None, "minutes": 9}`.
+#
+# Why: a report of causes that loses the unknown ones makes the airline look better than it is.
+
+
+# %% role="answer" exercise="flatten"
+def delay_causes(lines: list[str]) -> list[dict]:
+    """One row for each cause of delay; minutes without a cause keep a row of their own."""
+    ### BEGIN SOLUTION
+    rows = []
+    for message in map(json.loads, lines):
+        delay = message.get("delay")
+        if delay is None:
+            continue
+        causes = delay["causes"] or [{"code": None, "minutes": delay["minutes"]}]
+        for cause in causes:
+            rows.append(
+                {"flight": message["flight"], "code": cause["code"], "minutes": cause["minutes"]}
+            )
+    return rows
+    ### END SOLUTION
+
+
+# %% role="check" exercise="flatten"
+with lab.check("flatten") as answer:
+    small = [
+        '{"flight": "UA1", "delay": {"minutes": 9, "causes": []}}',
+        '{"flight": "B62"}',
+        '{"flight": "DL3", "delay": {"minutes": 7, "causes": [{"code": "93", "minutes": 5},'
+        ' {"code": "81", "minutes": 2}]}}',
+        '{"flight": "AA4", "delay": {"minutes": 30, "causes": null}}',
+    ]
+    rows = [("UA1", None, 9), ("DL3", "93", 5), ("DL3", "81", 2), ("AA4", None, 30)]
+    got = answer.call("delay_causes", small)
+    answer.same_rows(
+        got,
+        [dict(zip(("flight", "code", "minutes"), row, strict=True)) for row in rows],
+        asked=f"the rows of {small}",
+        key=["flight", "code"],
+    )
+    lines = dataset("delay-messages").text().splitlines()
+    got = answer.call("delay_causes", lines)
+    asked = sum(json.loads(line).get("delay", {"minutes": 0})["minutes"] for line in lines)
+    total = sum(row["minutes"] for row in got)
+    answer.true(
+        total == asked,
+        asked=f"rows whose minutes add up to the {asked} minutes of delay of the day",
+        found=f"rows that add up to {total} minutes",
+    )
+
+# %% role="hidden" exercise="flatten"
+with lab.check("flatten", hidden=True) as answer:
+    lines, rows = [], []
+    for number in range(200):
+        flight = f"Ü{number}"
+        causes = [
+            {"minutes": answer.random.randint(1, 60), "code": answer.random.choice(["93", "41", "71"])}
+            for _ in range(answer.random.randint(0, 3))
+        ]
+        minutes = sum(cause["minutes"] for cause in causes) or answer.random.randint(1, 60)
+        delay = {"minutes": minutes, "causes": causes or answer.random.choice([[], None])}
+        message = {"crew": {"captain": "Đ"}, "flight": flight}
+        if answer.random.random() < 0.7:
+            message["delay"] = delay
+            known = [(flight, cause["code"], cause["minutes"]) for cause in causes]
+            rows += known or [(flight, None, minutes)]
+        lines.append(json.dumps(message, ensure_ascii=False))
+    answer.same_rows(
+        answer.call("delay_causes", lines),
+        [dict(zip(("flight", "code", "minutes"), row, strict=True)) for row in rows],
+        asked="the rows of another day's messages",
+    )
+    answer.equal(
+        answer.call("delay_causes", ['{"flight": "UA1"}']),
+        [],
+        asked="an empty list for a day on which every flight leaves on time",
+    )
+
+# %% [markdown] role="hint" exercise="flatten"
+# How many rows should a late flight with an empty list of causes have? How many does a loop over
+# an empty list give?
+
+# %% [markdown] role="hint" exercise="flatten"
+# The table above names three ways to say nothing. Read about `dict.get`, and think what `or` does
+# with `None` and with `[]`.
+
+# %% [markdown] role="hint" exercise="flatten"
+# ```python
+# for message in map(json.loads, lines):
+#     delay = message.get("delay")
+#     if delay is None:
+#         continue
+#     for cause in delay["causes"] or [...]:
+#         rows.append({"flight": ..., "code": ..., "minutes": ...})
+# ```
+
+# %% role="right" exercise="flatten"
+def delay_causes(lines):
+    frame = pd.DataFrame([json.loads(line) for line in lines])
+    if "delay" not in frame:
+        return []
+    late = frame[frame["delay"].notna()]
+    rows = pd.DataFrame(
+        {
+            "flight": late["flight"],
+            "cause": late["delay"].map(lambda delay: delay["causes"] or [{"minutes": delay["minutes"]}]),
+        }
+    ).explode("cause")
+    return [
+        {"minutes": cause["minutes"], "code": cause.get("code"), "flight": flight}
+        for flight, cause in zip(rows["flight"], rows["cause"], strict=True)
+    ]
+
+
+# %% role="wrong" exercise="flatten" misconception="A delay without a cause has no row" caught="check" says="missing"
+def delay_causes(lines):
+    rows = []
+    for message in map(json.loads, lines):
+        for cause in message.get("delay", {}).get("causes") or []:
+            rows.append({"flight": message["flight"], "code": cause["code"], "minutes": cause["minutes"]})
+    return rows
+
+
+# %% role="wrong" exercise="flatten" misconception="Each cause carries the whole delay" caught="check" says="column minutes"
+def delay_causes(lines):
+    rows = []
+    for message in map(json.loads, lines):
+        if "delay" in message:
+            for cause in message["delay"]["causes"] or [{"code": None}]:
+                minutes = message["delay"]["minutes"]
+                rows.append({"flight": message["flight"], "code": cause["code"], "minutes": minutes})
+    return rows
+
+
+# %% role="wrong" exercise="flatten" misconception="Null and an empty list never both occur" caught="check" says="TypeError"
+def delay_causes(lines):
+    rows = []
+    for message in map(json.loads, lines):
+        if "delay" in message:
+            delay = message["delay"]
+            if delay["causes"] == []:
+                delay["causes"] = [{"code": None, "minutes": delay["minutes"]}]
+            for cause in delay["causes"]:
+                rows.append({"flight": message["flight"], "code": cause["code"], "minutes": cause["minutes"]})
+    return rows
+
+
+# %% role="wrong" exercise="flatten" misconception="The same cause twice is a duplicate" caught="hidden" says="missing"
+def delay_causes(lines):
+    rows = {}
+    for message in map(json.loads, lines):
+        delay = message.get("delay")
+        if delay:
+            for cause in delay["causes"] or [{"code": None, "minutes": delay["minutes"]}]:
+                row = {"flight": message["flight"], "code": cause["code"], "minutes": cause["minutes"]}
+                rows.setdefault((row["flight"], row["code"]), row)
+    return list(rows.values())
+
+
+# %% [markdown] topics=["4.1-8"]
+# ## Formats that carry their schema
+#
+# Avro, Parquet and ORC store names and types beside the values: nobody guesses. Avro keeps whole
+# records together, so it suits messages. Parquet and ORC keep columns together, so they suit
+# queries. What each format keeps of a flight:
+#
+# | | types | null | time zone | nesting | layout |
+# |---|---|---|---|---|---|
+# | CSV | no | no | no | no | rows of text |
+# | JSON | some | yes | no | yes | rows of text |
+# | XML | no | absent element | no | yes | a tree of text |
+# | Avro | yes | yes | instants in UTC | yes | rows |
+# | Parquet, ORC | yes | yes | instants in UTC | yes | columns |
+#
+# An Avro file holds the schema of its *writer*. You bring the schema you want, the *reader's*, and
+# Avro resolves the two by rules: a new field needs a default, a renamed field an alias, and a
+# number may only grow wider (int, long, float, double).
+
+# %%
+with dataset("flights-day-avro").path.open("rb") as file:
+    written = fastavro.reader(file).writer_schema
+for field in written["fields"][:5]:
+    print(field["name"], field["type"])
+
+# %% [markdown]
+# The ground handler sends gate events in Avro. Since June, a new version of its program writes
+# them. Both files wait in your landing folder.
+
+# %%
+OLD = {
+    "type": "record", "name": "GateEvent",
+    "fields": [
+        {"name": "flight", "type": "string"},
+        {"name": "tailnum", "type": ["null", "string"]},
+        {"name": "bags", "type": "int"},
+        {"name": "fuel", "type": "int"},
+    ],
+}
+NEW = {
+    "type": "record", "name": "GateEvent",
+    "fields": [
+        {"name": "flight", "type": "string"},
+        {"name": "tail_number", "type": ["null", "string"]},
+        {"name": "bags", "type": "long"},
+        {"name": "fuel", "type": "double"},
+        {"name": "gate", "type": ["null", "string"], "default": None},
+    ],
+}
+
+# %% [markdown] role="task" exercise="evolve" points=3 topics=["4.1-8"]
+# ### Read old and new together
+#
+# Set `READER` to an Avro schema (a dictionary like the two above) with which both old and new
+# files can be read. Its record has the same name and these fields:
+#
+# | Field | Type | In an old file |
+# |---|---|---|
+# | `flight` | string | the same |
+# | `tail_number` | null or string | the value of `tailnum` |
+# | `bags` | long | the same |
+# | `fuel` | double | the same |
+# | `gate` | null or string | null |
+#
+# Why: the files of last year stay as they were written. One reader must serve both, or every
+# change upstream becomes a migration of the archive.
+
+# %% role="answer" exercise="evolve"
+READER = ...
+### BEGIN SOLUTION
+READER = {
+    "type": "record",
+    "name": "GateEvent",
+    "fields": [
+        {"name": "flight", "type": "string"},
+        {"name": "tail_number", "aliases": ["tailnum"], "type": ["null", "string"]},
+        {"name": "bags", "type": "long"},
+        {"name": "fuel", "type": "double"},
+        {"name": "gate", "type": ["null", "string"], "default": None},
+    ],
+}
+### END SOLUTION
+
+# %% role="check" exercise="evolve"
+with lab.check("evolve") as answer:
+    schema = answer.value("READER")
+    old_fields = [("flight", "string"), ("tailnum", ["null", "string"]), ("bags", "int"), ("fuel", "int")]
+    new_fields = [("flight", "string"), ("tail_number", ["null", "string"]), ("bags", "long")]
+    new_fields += [("fuel", "double"), ("gate", ["null", "string"])]
+    old_row = {"flight": "UA1", "tailnum": "N14228", "bags": 90, "fuel": 8000}
+    new_row = {"flight": "B62", "tail_number": None, "bags": 2**33, "fuel": 8000.5, "gate": "B6"}
+    wanted = {
+        "old": {"flight": "UA1", "tail_number": "N14228", "bags": 90, "fuel": 8000, "gate": None},
+        "new": new_row,
+    }
+    for age, fields, row in (("old", old_fields, old_row), ("new", new_fields, new_row)):
+        writer = {"type": "record", "name": "GateEvent"}
+        writer["fields"] = [{"name": name, "type": kind} for name, kind in fields]
+        file, problem, rows = io.BytesIO(), "", []
+        fastavro.writer(file, writer, [row])
+        file.seek(0)
+        try:
+            rows = list(fastavro.reader(file, reader_schema=schema))
+        except Exception as error:
+            problem = f"{type(error).__name__}: {str(error).splitlines()[0][:160]}"
+        answer.true(not problem, asked=f"a schema that reads an {age} file", found=problem)
+        answer.same_rows(rows, [wanted[age]], asked=f"the record of an {age} file", key=["flight"])
+
+# %% role="hidden" exercise="evolve"
+with lab.check("evolve", hidden=True) as answer:
+    schema = answer.value("READER")
+    kinds = {"flight": "string", "tail_number": ["null", "string"], "bags": "long", "fuel": "double"}
+    got = {field["name"]: field["type"] for field in schema["fields"]}
+    for name, kind in kinds.items():
+        answer.equal(got.get(name), kind, asked=f"the type that the task gives {name}")
+    answer.true(
+        set(got.get("gate", [])) == {"null", "string"},
+        asked="a gate that is null or text",
+        found=f"the type {got.get('gate')}",
+    )
+    writer = {"type": "record", "name": "GateEvent", "fields": []}
+    for name, kind in {**kinds, "gate": ["null", "string"]}.items():
+        writer["fields"].append({"name": name, "type": kind})
+    rows = [
+        {
+            "flight": f"Ü{number}",
+            "tail_number": answer.random.choice([None, "N1Å"]),
+            "bags": number + 2**40,
+            "fuel": number / 8,
+            "gate": answer.random.choice([None, "C7"]),
+        }
+        for number in answer.random.sample(range(10_000), 50)
+    ]
+    file = io.BytesIO()
+    fastavro.writer(file, writer, rows)
+    file.seek(0)
+    answer.same_rows(
+        list(fastavro.reader(file, reader_schema=schema)),
+        rows,
+        asked="the records of a newer file, nulls included",
+        key=["flight"],
+    )
+
+# %% [markdown] role="hint" exercise="evolve"
+# Take `NEW` as a start. Which of its fields does an old file not have under that name?
+
+# %% [markdown] role="hint" exercise="evolve"
+# The Avro specification, section "Schema Resolution", says what happens to a field that only the
+# reader knows. The section on records names the attribute that lists a field's earlier names.
+
+# %% [markdown] role="hint" exercise="evolve"
+# ```python
+# {"name": "tail_number", "aliases": [...], "type": ...},
+# {"name": "gate", "type": ..., "default": ...},
+# ```
+
+# %% role="right" exercise="evolve"
+READER = {
+    "name": "GateEvent",
+    "type": "record",
+    "doc": "Gate events of all versions.",
+    "fields": [
+        {"name": "gate", "default": None, "type": ["null", "string"]},
+        {"name": "fuel", "type": "double"},
+        {"name": "bags", "type": "long"},
+        {"name": "tail_number", "type": ["null", "string"], "default": None, "aliases": ["tail", "tailnum"]},
+        {"name": "flight", "type": "string"},
+    ],
+}
+
+# %% role="wrong" exercise="evolve" misconception="The newest schema reads everything" caught="check" says="old file"
+READER = NEW
+
+# %% role="wrong" exercise="evolve" misconception="A default is enough for a renamed field" caught="check" says="tail_number holds empty"
+READER = {
+    "type": "record",
+    "name": "GateEvent",
+    "fields": [
+        {"name": "flight", "type": "string"},
+        {"name": "tail_number", "type": ["null", "string"], "default": None},
+        {"name": "bags", "type": "long"},
+        {"name": "fuel", "type": "double"},
+        {"name": "gate", "type": ["null", "string"], "default": None},
+    ],
+}
+
+# %% role="wrong" exercise="evolve" misconception="A field that may be null needs no default" caught="check" says="old file"
+READER = {
+    "type": "record",
+    "name": "GateEvent",
+    "fields": [
+        {"name": "flight", "type": "string"},
+        {"name": "tail_number", "aliases": ["tailnum"], "type": ["null", "string"]},
+        {"name": "bags", "type": "long"},
+        {"name": "fuel", "type": "double"},
+        {"name": "gate", "type": ["null", "string"]},
+    ],
+}
+
+# %% role="wrong" exercise="evolve" misconception="The narrower type is the common one" caught="check" says="new file"
+READER = {
+    "type": "record",
+    "name": "GateEvent",
+    "fields": [
+        {"name": "flight", "type": "string"},
+        {"name": "tail_number", "aliases": ["tailnum"], "type": ["null", "string"]},
+        {"name": "bags", "type": "int"},
+        {"name": "fuel", "type": "int"},
+        {"name": "gate", "type": ["null", "string"], "default": None},
+    ],
+}
+
+# %% role="wrong" exercise="evolve" misconception="The widest type is always safe" caught="hidden" says="bags"
+READER = {
+    "type": "record",
+    "name": "GateEvent",
+    "fields": [
+        {"name": "flight", "type": "string"},
+        {"name": "tail_number", "aliases": ["tailnum"], "type": ["null", "string"]},
+        {"name": "bags", "type": "double"},
+        {"name": "fuel", "type": "double"},
+        {"name": "gate", "type": ["null", "string"], "default": None},
+    ],
+}
+
+# %% [markdown] topics=["4.1-8"]
+# ## Read only what you need
+#
+# A Parquet file is cut into row groups, and each row group into columns. Its footer, at the end
+# of the file, says where each piece lies, how long it is, and its smallest and largest value.
+#
+# A reader that needs two columns skips the others. A reader that wants one month skips every row
+# group whose statistics prove that the month is not in it.
+#
+# **Predict:** the year's flights have 19 columns. Which share of the file holds `carrier` and
+# `dep_delay`?
+
+# %%
+year = pq.ParquetFile(dataset("flights").path)
+sizes = {name: 0 for name in year.schema_arrow.names}
+for group in range(year.metadata.num_row_groups):
+    for number in range(year.metadata.num_columns):
+        piece = year.metadata.row_group(group).column(number)
+        sizes[piece.path_in_schema] += piece.total_compressed_size
+share = (sizes["carrier"] + sizes["dep_delay"]) / sum(sizes.values())
+figure, axes = plt.subplots(figsize=(7, 4))
+ordered = dict(sorted(sizes.items(), key=lambda item: item[1]))
+colors = ["#c44e00" if name in ("carrier", "dep_delay") else "#9aa5b1" for name in ordered]
+axes.barh(list(ordered), [size / 1000 for size in ordered.values()], color=colors)
+axes.set(xlabel="kilobytes in the file", title=f"Two of 19 columns: {share:.0%} of the bytes")
+picture(figure, alt="Bars of the kilobytes of each column of flights.parquet. The two columns that "
+        f"the query needs, carrier and dep_delay, are marked and hold {share:.0%} of the bytes.")
+
+# %% [markdown] role="task" exercise="bytes-to-read" points=3 topics=["4.1-8"]
+# ### Say what a query costs before you run it
+#
+# Write `bytes_to_read(path, columns, column, low, high)`. It answers for the query "these
+# `columns`, where `column` lies between `low` and `high`, both included": how many compressed bytes
+# of the Parquet file must be read, by its footer?
+#
+# - Count the pieces of all `columns` and of `column` itself, each once.
+# - Leave out a row group only if its statistics prove that no value lies in the range. A piece
+#   without statistics proves nothing.
+#
+# | Row group | smallest | largest | query 10 to 20 |
+# |---|---|---|---|
+# | 0 | 1 | 9 | left out |
+# | 1 | 9 | 10 | read |
+# | 2 | no statistics | | read |
+#
+# Why: cloud query services bill by the bytes read. This is the estimate on their invoice.
+
+
+# %% role="answer" exercise="bytes-to-read"
+def bytes_to_read(path: str, columns: list[str], column: str, low: int, high: int) -> int:
+    """Compressed bytes that a query with one range condition must read."""
+    ### BEGIN SOLUTION
+    metadata = pq.ParquetFile(path).metadata
+    total = 0
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        pieces = {
+            row_group.column(number).path_in_schema: row_group.column(number)
+            for number in range(row_group.num_columns)
+        }
+        statistics = pieces[column].statistics
+        known = statistics is not None and statistics.has_min_max
+        if known and (statistics.max < low or statistics.min > high):
+            continue
+        total += sum(pieces[name].total_compressed_size for name in {column, *columns})
+    return total
+    ### END SOLUTION
+
+
+# %% role="check" exercise="bytes-to-read"
+with lab.check("bytes-to-read") as answer:
+    table = pa.table(
+        {"n": list(range(100)), "text": [f"{n * n:06d}" for n in range(100)], "other": [1.5] * 100}
+    )
+    file = io.BytesIO()
+    pq.write_table(table, file, row_group_size=10)
+    path, metadata = answer.put("hundred.parquet", file.getvalue()), pq.ParquetFile(file).metadata
+    size = {
+        (group, metadata.row_group(group).column(number).path_in_schema):
+        metadata.row_group(group).column(number).total_compressed_size
+        for group in range(10)
+        for number in range(3)
+    }
+    question = "in a file whose ten row groups hold n from 0-9, 10-19, and so on to 90-99"
+    answer.equal(
+        answer.call("bytes_to_read", path, ["text"], "n", 0, 99),
+        sum(size[group, name] for group in range(10) for name in ("n", "text")),
+        asked=f"the bytes of n and text in all row groups, for n from 0 to 99, {question}",
+    )
+    answer.equal(
+        answer.call("bytes_to_read", path, ["text", "n"], "n", 19, 30),
+        sum(size[group, name] for group in (1, 2, 3) for name in ("n", "text")),
+        asked=f"the bytes of n and text in three row groups, for n from 19 to 30, {question}",
+    )
+
+# %% role="hidden" exercise="bytes-to-read"
+with lab.check("bytes-to-read", hidden=True) as answer:
+    for statistics in (True, False, ["text"]):
+        numbers = sorted(answer.random.sample(range(10_000), 600))
+        table = pa.table({"n": numbers, "text": [f"{n:x}" * 3 for n in numbers], "z": numbers})
+        file = io.BytesIO()
+        pq.write_table(table, file, row_group_size=50, write_statistics=statistics)
+        path, metadata = answer.put("numbers.parquet", file.getvalue()), pq.ParquetFile(file).metadata
+        low, high = sorted(answer.random.sample(numbers, 2))
+        total = 0
+        for group in range(metadata.num_row_groups):
+            first, last = numbers[group * 50], numbers[min(group * 50 + 49, 599)]
+            if statistics is True and (last < low or first > high):
+                continue
+            total += sum(metadata.row_group(group).column(number).total_compressed_size for number in (0, 1))
+        answer.equal(
+            answer.call("bytes_to_read", path, ["text"], "n", low, high),
+            total,
+            asked="the bytes for another file, with and without statistics",
+        )
+
+# %% [markdown] role="hint" exercise="bytes-to-read"
+# When is it certain that a row group holds no value of the range? Say it as a sentence about its
+# smallest and its largest value.
+
+# %% [markdown] role="hint" exercise="bytes-to-read"
+# The cell above walks over all pieces of a file. Each piece has `statistics`, which may be `None`,
+# with `has_min_max`, `min` and `max`.
+
+# %% [markdown] role="hint" exercise="bytes-to-read"
+# ```python
+# for group in range(metadata.num_row_groups):
+#     pieces = {...}  # name of the column: its piece in this row group
+#     statistics = pieces[column].statistics
+#     if ... :  # proved: nothing in the range
+#         continue
+#     total += ...
+# ```
+
+# %% role="right" exercise="bytes-to-read"
+def bytes_to_read(path, columns, column, low, high):
+    import duckdb
+
+    wanted = [column, *columns]
+    return duckdb.execute(
+        """
+        WITH pieces AS (
+            SELECT row_group_id, path_in_schema AS name, total_compressed_size AS size,
+                   TRY_CAST(stats_min_value AS BIGINT) AS low, TRY_CAST(stats_max_value AS BIGINT) AS high
+            FROM parquet_metadata(?)
+        ), needed AS (
+            SELECT row_group_id FROM pieces
+            WHERE name = ? AND NOT COALESCE(high < ? OR low > ?, false)
+        )
+        SELECT COALESCE(SUM(size), 0)::BIGINT FROM pieces
+        WHERE row_group_id IN (FROM needed) AND list_contains(?, name)
+        """,
+        [path, column, low, high, wanted],
+    ).fetchone()[0]
+
+
+# %% role="wrong" exercise="bytes-to-read" misconception="Columns are read, so row groups do not matter" caught="check" says="three row groups"
+def bytes_to_read(path, columns, column, low, high):
+    metadata = pq.ParquetFile(path).metadata
+    pieces = [
+        metadata.row_group(group).column(number)
+        for group in range(metadata.num_row_groups)
+        for number in range(metadata.num_columns)
+    ]
+    return sum(p.total_compressed_size for p in pieces if p.path_in_schema in {column, *columns})
+
+
+# %% role="wrong" exercise="bytes-to-read" misconception="A row group is needed when it lies inside the range" caught="check" says="three row groups"
+def bytes_to_read(path, columns, column, low, high):
+    metadata, total = pq.ParquetFile(path).metadata, 0
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        pieces = {row_group.column(n).path_in_schema: row_group.column(n) for n in range(row_group.num_columns)}
+        found = pieces[column].statistics
+        if found is None or (found.min >= low and found.max <= high):
+            total += sum(pieces[name].total_compressed_size for name in {column, *columns})
+    return total
+
+
+# %% role="wrong" exercise="bytes-to-read" misconception="The size in memory is the size in the file" caught="check" says="all row groups"
+def bytes_to_read(path, columns, column, low, high):
+    metadata, total = pq.ParquetFile(path).metadata, 0
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        pieces = {row_group.column(n).path_in_schema: row_group.column(n) for n in range(row_group.num_columns)}
+        found = pieces[column].statistics
+        if found is None or (found.max >= low and found.min <= high):
+            total += sum(pieces[name].total_uncompressed_size for name in {column, *columns})
+    return total
+
+
+# %% role="wrong" exercise="bytes-to-read" misconception="No statistics means no values" caught="hidden" says="statistics"
+def bytes_to_read(path, columns, column, low, high):
+    metadata, total = pq.ParquetFile(path).metadata, 0
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        pieces = {row_group.column(n).path_in_schema: row_group.column(n) for n in range(row_group.num_columns)}
+        found = pieces[column].statistics
+        if found is not None and found.has_min_max and found.max >= low and found.min <= high:
+            total += sum(pieces[name].total_compressed_size for name in {column, *columns})
+    return total
+
+
+# %% role="wrong" exercise="bytes-to-read" misconception="A column named twice is read twice" caught="check" says="three row groups"
+def bytes_to_read(path, columns, column, low, high):
+    metadata, total = pq.ParquetFile(path).metadata, 0
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        pieces = {row_group.column(n).path_in_schema: row_group.column(n) for n in range(row_group.num_columns)}
+        found = pieces[column].statistics
+        if found is None or not found.has_min_max or (found.max >= low and found.min <= high):
+            total += sum(pieces[name].total_compressed_size for name in [column, *columns])
+    return total
+
+
+# %% [markdown] topics=["4.1-8"]
+# ## Size against speed
+#
+# Which format is the smallest, and which the fastest to write? People quote numbers from other
+# data on other machines. You measure your own. The next cell holds one function for each format;
+# each writes the same January, some 27,000 flights, to a path.
+
+# %%
+january = dataset("flights").arrow().filter(pa.compute.field("month") == 1)
+records = january.to_pylist()
+wide = {"int16": "int", "int32": "int", "int64": "long", "string": "string"}
+avro = {"type": "record", "name": "Flight", "fields": [
+    {"name": f.name, "type": ["null", wide.get(str(f.type), {"type": "long", "logicalType": "timestamp-micros"})]}
+    for f in january.schema
+]}
+
+
+def write_avro(path):
+    with open(path, "wb") as file:
+        fastavro.writer(file, avro, records, codec="deflate")
+
+
+WRITERS = {
+    "csv": lambda path: january.to_pandas().to_csv(path, index=False),
+    "jsonl": lambda path: january.to_pandas().to_json(
+        path, orient="records", lines=True, date_format="iso"
+    ),
+    "avro": write_avro,
+    "orc": lambda path: orc.write_table(january, path, compression="zstd"),
+    "parquet": lambda path: pq.write_table(january, path, compression="zstd"),
+}
+print(january.num_rows, "flights,", january.num_columns, "columns,", len(WRITERS), "writers")
+
+# %% [markdown] role="task" exercise="measure" points=2 topics=["4.1-8"]
+# ### Measure the formats
+#
+# Write `measure(folder)`. For each name in `WRITERS` it writes the file `flights.<name>` (for
+# example `flights.csv`) into `folder`, and returns a list of dictionaries, smallest file first:
+#
+# - `format`: the name in `WRITERS`
+# - `bytes`: the size of the file
+# - `seconds`: how long the writing took, measured with `perf_counter()`
+#
+# Why: a choice of format binds a team for years. An hour of measuring is cheap.
+
+
+# %% role="answer" exercise="measure"
+def measure(folder: str) -> list[dict]:
+    """Bytes and seconds of each writer, smallest file first."""
+    ### BEGIN SOLUTION
+    rows = []
+    for name, write in WRITERS.items():
+        path = Path(folder) / f"flights.{name}"
+        start = perf_counter()
+        write(path)
+        seconds = perf_counter() - start
+        rows.append({"format": name, "bytes": path.stat().st_size, "seconds": seconds})
+    return sorted(rows, key=lambda row: row["bytes"])
+    ### END SOLUTION
+
+
+# %% role="check" exercise="measure"
+with lab.check("measure") as answer:
+    folder = answer.folder()
+    got = answer.call("measure", folder)
+    names = ["avro", "csv", "jsonl", "orc", "parquet"]
+    answer.equal(
+        answer.files(folder),
+        [f"flights.{name}" for name in names],
+        asked="one file flights.<name> for each writer",
+    )
+    answer.schema(
+        got,
+        {"format": "text", "bytes": "integer", "seconds": "number"},
+        asked="a dictionary with format, bytes and seconds for each writer",
+    )
+    on_disk = {name: len(answer.read(f"{folder}/flights.{name}")) for name in names}
+    answer.equal(
+        {row["format"]: row["bytes"] for row in got},
+        on_disk,
+        asked="for each format, the size of the file on disk",
+    )
+    answer.true(
+        [row["bytes"] for row in got] == sorted(on_disk.values()),
+        asked="the smallest file first",
+        found=f"the order {', '.join(row['format'] for row in got)}",
+    )
+
+# %% role="hidden" exercise="measure"
+with lab.check("measure", hidden=True) as answer:
+    started = perf_counter()
+    got = answer.call("measure", answer.folder())
+    elapsed = perf_counter() - started
+    answer.true(
+        all(row["seconds"] > 0 for row in got) and sum(row["seconds"] for row in got) <= elapsed,
+        asked="for each format, the seconds of its own writing",
+        found="seconds that cannot be: a clock started once, or never",
+    )
+
+# %% [markdown] role="hint" exercise="measure"
+# What do you know only after the file is written? Where must the clock start, and where stop?
+
+# %% [markdown] role="hint" exercise="measure"
+# `Path(folder) / "name"` makes a path, `Path.stat().st_size` is its size in bytes, and `sorted`
+# takes a `key`.
+
+# %% [markdown] role="hint" exercise="measure"
+# ```python
+# for name, write in WRITERS.items():
+#     path = ...
+#     start = perf_counter()
+#     write(path)
+#     rows.append({"format": name, "bytes": ..., "seconds": ...})
+# return sorted(rows, key=...)
+# ```
+
+# %% role="right" exercise="measure"
+def measure(folder):
+    import os
+
+    frame = pd.DataFrame(columns=["seconds", "bytes", "format"])
+    for number, (name, write) in enumerate(WRITERS.items()):
+        path = os.path.join(folder, "flights." + name)
+        start = perf_counter()
+        write(path)
+        frame.loc[number] = [perf_counter() - start, os.path.getsize(path), name]
+    frame = frame.astype({"bytes": "int64", "seconds": "float64"})
+    return frame.sort_values("bytes").to_dict("records")
+
+
+# %% role="wrong" exercise="measure" misconception="The size in memory is the size of the file" caught="check" says="size of the file"
+def measure(folder):
+    rows = []
+    for name, write in WRITERS.items():
+        start = perf_counter()
+        write(f"{folder}/flights.{name}")
+        rows.append({"format": name, "bytes": january.nbytes, "seconds": perf_counter() - start})
+    return rows
+
+
+# %% role="wrong" exercise="measure" misconception="One clock for all" caught="hidden" says="seconds that cannot be"
+def measure(folder):
+    rows, start = [], perf_counter()
+    for name, write in WRITERS.items():
+        path = Path(folder) / f"flights.{name}"
+        write(path)
+        rows.append({"format": name, "bytes": path.stat().st_size, "seconds": perf_counter() - start})
+    return sorted(rows, key=lambda row: row["bytes"])
+
+
+# %% role="wrong" exercise="measure" misconception="The order of writing is the order of size" caught="check" says="the order csv"
+def measure(folder):
+    rows = []
+    for name, write in WRITERS.items():
+        path = Path(folder) / f"flights.{name}"
+        start = perf_counter()
+        write(path)
+        rows.append({"format": name, "bytes": path.stat().st_size, "seconds": perf_counter() - start})
+    return rows
+
+
+# %% role="wrong" exercise="measure" misconception="One file name serves all formats" caught="check" says="flights.data"
+def measure(folder):
+    rows = []
+    for name, write in WRITERS.items():
+        path = Path(folder) / "flights.data"
+        start = perf_counter()
+        write(path)
+        rows.append({"format": name, "bytes": path.stat().st_size, "seconds": perf_counter() - start})
+    return sorted(rows, key=lambda row: row["bytes"])
+
+
+# %% [markdown] topics=["4.1-8"]
+# ## Break it: half a file
+#
+# A network drops while the partner uploads. Half of the file arrives, under its final name. The
+# next cell cuts the day's CSV and its Parquet file at 60 % and reads both.
+#
+# **Predict:** which of the two readers notices?
+
+# %%
+for name in ("flights-day-csv", "flights-day-parquet"):
+    whole = dataset(name).path.read_bytes()
+    half = io.BytesIO(whole[: len(whole) * 6 // 10])
+    try:
+        rows = len(pd.read_csv(half)) if name.endswith("csv") else pq.read_table(half).num_rows
+        print(f"{name}: {rows} of {dataset(name).rows} rows, and no word of it")
+    except pa.ArrowInvalid as error:
+        print(f"{name}: refused. {str(error).split('.')[0]}.")
+
+# %% [markdown]
+# The CSV reader delivers what came and says nothing: a report on 60 % of the flights looks fine.
+# Parquet keeps its footer at the end, so a cut file cannot be opened.
+#
+# The cure for text files is a *manifest*: a second, small file from the sender that says how many
+# rows and which SHA-256 hash the delivery has. And the receiver must be *idempotent*: a delivery
+# that comes twice leaves the same as one that comes once.
+
+# %% [markdown] role="task" exercise="land" points=4 topics=["4.1-8"]
+# ### Land a delivery, whole or not at all
+#
+# Write `land(source, manifest, target)`. It takes the path of a CSV file of departures, a
+# dictionary with `rows` (without the header line) and `sha256` (hexadecimal, of the file's bytes),
+# and the path of a folder, which exists.
+#
+# - If both agree with the file: write its departures, with the columns and types of exercise 2,
+#   to `departures.parquet` in `target`, in place of an earlier one. Return `"landed"`.
+# - If one of them does not: leave `target` as it was and return `"refused"`.
+#
+# Afterwards `target` holds no other file than before and `departures.parquet`. You may call your
+# `read_departures`.
+#
+# Why: with this function, a cut upload, a repeated one and a corrected one are all routine.
+
+
+# %% role="answer" exercise="land"
+def land(source: str, manifest: dict, target: str) -> str:
+    """Write a delivery as Parquet if it is whole; "landed" or "refused"."""
+    ### BEGIN SOLUTION
+    data = Path(source).read_bytes()
+    if hashlib.sha256(data).hexdigest() != manifest["sha256"]:
+        return "refused"
+    departures = read_departures(source)
+    if len(departures) != manifest["rows"]:
+        return "refused"
+    # A reader of the folder sees the old file or the new one, never half of one.
+    part = Path(target) / ".departures.part"
+    departures.to_parquet(part, index=False)
+    part.replace(Path(target) / "departures.parquet")
+    return "landed"
+    ### END SOLUTION
+
+
+# %% role="check" exercise="land"
+with lab.check("land") as answer:
+    whole = dataset("flights-day-csv").path.read_bytes()
+    expected = dataset("flights-day-parquet").arrow()
+    manifest = {"rows": expected.num_rows, "sha256": hashlib.sha256(whole).hexdigest()}
+    target, good = answer.folder(), answer.put("day.csv", whole)
+    answer.equal(answer.call("land", good, manifest, target), "landed", asked='"landed" for a whole file')
+    answer.equal(
+        answer.files(target),
+        ["departures.parquet"],
+        asked="just the file departures.parquet in the target folder",
+    )
+    first = answer.parquet(f"{target}/departures.parquet").read()
+    types = {name: "text" for name in ("carrier", "origin", "dest", "tailnum")}
+    types |= {"flight": "integer", "dep_time": "integer", "time_hour": "timestamp[UTC]"}
+    answer.schema(first, types, asked="the columns and types of exercise 2 in the Parquet file")
+    answer.same_rows(first, expected.select(list(types)), asked="every row of the delivery")
+    answer.call("land", good, manifest, target)
+    answer.equal(answer.files(target), ["departures.parquet"], asked="one file after a second delivery")
+    answer.idempotent(
+        first,
+        answer.parquet(f"{target}/departures.parquet").read(),
+        asked="the same rows when the same delivery comes twice",
+    )
+    cut = answer.put("day.csv", whole[: len(whole) * 6 // 10])
+    answer.equal(answer.call("land", cut, manifest, target), "refused", asked='"refused" for a cut file')
+    answer.equal(
+        answer.files(target), ["departures.parquet"], asked="the earlier file, left after a refusal"
+    )
+    answer.same_rows(
+        answer.parquet(f"{target}/departures.parquet").read(),
+        first,
+        asked="the earlier rows, untouched by a refusal",
+    )
+
+# %% role="hidden" exercise="land"
+with lab.check("land", hidden=True) as answer:
+    head = "carrier,flight,tailnum,origin,dest,dep_time,time_hour\n"
+    lines = [
+        f"NA,{number},N{number}Å,JFK,SNN,{number},2013-11-03T11:00:00Z\n"
+        for number in answer.random.sample(range(100, 2300), 30)
+    ]
+    data = (head + "".join(lines)).encode()
+    manifest = {"rows": 30, "sha256": hashlib.sha256(data).hexdigest()}
+    damaged = {
+        "whose bytes changed on the way, with the right number of rows": (
+            data.replace(b"SNN", b"SNM", 1),
+            manifest,
+        ),
+        "whose sender counts other rows than arrived": (data, {**manifest, "rows": 29}),
+    }
+    for what, (bytes_, claimed) in damaged.items():
+        target = answer.folder()
+        got = answer.call("land", answer.put("day.csv", bytes_), claimed, target)
+        answer.equal(got, "refused", asked=f'"refused" for a file {what}')
+        answer.equal(answer.files(target), [], asked=f"nothing in the folder after a file {what}")
+    target = answer.folder()
+    answer.call("land", answer.put("day.csv", data), manifest, target)
+    shorter = (head + "".join(lines[:7])).encode()
+    manifest = {"rows": 7, "sha256": hashlib.sha256(shorter).hexdigest()}
+    answer.equal(
+        answer.call("land", answer.put("day.csv", shorter), manifest, target),
+        "landed",
+        asked='"landed" for a corrected delivery',
+    )
+    landed = answer.parquet(f"{target}/departures.parquet").read()
+    answer.equal(landed.num_rows, 7, asked="only the rows of the corrected delivery")
+
+# %% [markdown] role="hint" exercise="land"
+# At which line of your function does the target folder change for the first time? What do you know
+# for certain at that line?
+
+# %% [markdown] role="hint" exercise="land"
+# `hashlib.sha256(data).hexdigest()` for the hash, `len` of what exercise 2 returns for the rows,
+# and `Path.replace`, which swaps a finished file in under another name in one step.
+
+# %% [markdown] role="hint" exercise="land"
+# ```python
+# data = Path(source).read_bytes()
+# if ...:
+#     return "refused"
+# departures = read_departures(source)
+# if ...:
+#     return "refused"
+# ...  # write beside, then swap in
+# return "landed"
+# ```
+
+# %% role="right" exercise="land"
+def land(source, manifest, target):
+    import tempfile
+
+    departures = pa.Table.from_pandas(pd.DataFrame(read_departures(source)), preserve_index=False)
+    same = hashlib.sha256(Path(source).read_bytes()).hexdigest() == manifest["sha256"]
+    if not (same and departures.num_rows == manifest["rows"]):
+        return "refused"
+    with tempfile.TemporaryDirectory(dir=Path(target).parent) as beside:
+        pq.write_table(departures, f"{beside}/part", compression="zstd")
+        Path(beside, "part").replace(Path(target, "departures.parquet"))
+    return "landed"
+
+
+# %% role="wrong" exercise="land" misconception="The number of rows proves a delivery" caught="hidden" says="bytes changed"
+def land(source, manifest, target):
+    departures = read_departures(source)
+    if len(departures) != manifest["rows"]:
+        return "refused"
+    departures.to_parquet(Path(target) / "departures.parquet", index=False)
+    return "landed"
+
+
+# %% role="wrong" exercise="land" misconception="The hash proves that the sender counted right" caught="hidden" says="counts other rows"
+def land(source, manifest, target):
+    if hashlib.sha256(Path(source).read_bytes()).hexdigest() != manifest["sha256"]:
+        return "refused"
+    read_departures(source).to_parquet(Path(target) / "departures.parquet", index=False)
+    return "landed"
+
+
+# %% role="wrong" exercise="land" misconception="Write first, look afterwards" caught="check" says="untouched by a refusal"
+def land(source, manifest, target):
+    departures = read_departures(source)
+    departures.to_parquet(Path(target) / "departures.parquet", index=False)
+    same = hashlib.sha256(Path(source).read_bytes()).hexdigest() == manifest["sha256"]
+    return "landed" if same and len(departures) == manifest["rows"] else "refused"
+
+
+# %% role="wrong" exercise="land" misconception="A new delivery is appended" caught="check" says="comes twice"
+def land(source, manifest, target):
+    departures = read_departures(source)
+    same = hashlib.sha256(Path(source).read_bytes()).hexdigest() == manifest["sha256"]
+    if not same or len(departures) != manifest["rows"]:
+        return "refused"
+    file = Path(target) / "departures.parquet"
+    if file.exists():
+        departures = pd.concat([pd.read_parquet(file), departures])
+    departures.to_parquet(file, index=False)
+    return "landed"
+
+
+# %% role="wrong" exercise="land" misconception="Clear the way before the delivery is known to be good" caught="check" says="left after a refusal"
+def land(source, manifest, target):
+    file = Path(target) / "departures.parquet"
+    file.unlink(missing_ok=True)
+    departures = read_departures(source)
+    same = hashlib.sha256(Path(source).read_bytes()).hexdigest() == manifest["sha256"]
+    if not same or len(departures) != manifest["rows"]:
+        return "refused"
+    departures.to_parquet(file, index=False)
+    return "landed"
+
+
+# %% [markdown]
+# ## What you can do now
+#
+# | You can | Remember |
+# |---|---|
+# | take a number out of text | match what surrounds it, not its position |
+# | read a CSV file | you state types, nulls and the zone; the reader never guesses |
+# | flatten nested messages | absent, null and empty are three things |
+# | evolve a schema | new field: default; new name: alias; numbers only grow wider |
+# | estimate a query | columns needed, times row groups not ruled out |
+# | land a delivery | verify first, write beside, swap in |
+#
+# **New words.** *Semi-structured*: records name their own fields. *Schema evolution*: change of a
+# schema while old data stay readable. *Row group*: a horizontal slice of a Parquet file.
+# *Manifest*: what a sender says about a delivery. *Idempotent*: twice leaves the same as once.
+#
+# **Read on.** Y. Shafranovich, RFC 4180, on CSV (2005). Apache Avro specification 1.12, "Schema
+# Resolution" (2024). M. Kleppmann, *Designing Data-Intensive Applications*, chapter 4 (2017).
+
+# %%
+lab.close()

@@ -1,0 +1,1 @@
+"""What builds, hands out and grades the labs; no lab imports it."""

@@ -1,0 +1,182 @@
+"""The course's command line: ``./course COMMAND``."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+import socket
+import sys
+
+import click
+
+from labkit.errors import CourseError
+
+EPILOG = """
+\b
+First steps:
+  ./course lab     study: JupyterLab opens on the map of labs
+  ./course demo    see a class handed out, collected, graded and returned
+  ./course test    run every test
+
+Teachers run nbgrader itself:  ./course exec nbgrader --help
+"""
+
+
+class Course(click.Group):
+    """Commands in the order of use, and one clear sentence for what a person can mend."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(self.commands)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]):  # noqa: ANN201
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            names = ", ".join([*self.commands, "exec"])
+            raise CourseError(f"There is no command {args[0]!r}; the commands are {names}.") from None
+
+
+@click.group(cls=Course, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+def course() -> None:
+    """The Data Engineering User Guide as labs that run and grade themselves."""
+
+
+@course.command()
+@click.option("--port", type=int, default=8888, show_default=True, help="Port of JupyterLab.")
+@click.option("--browser/--no-browser", default=True, help="Open a browser window.")
+def lab(port: int, browser: bool) -> None:
+    """Open JupyterLab on the map of labs."""
+    from grader.work import MAP, WORK, prepare_work
+
+    _free(port)
+    for path in prepare_work():
+        click.echo(f"Kept your own {path.relative_to(WORK)}; move it away to get the newest version.")
+    command = [sys.executable, "-m", "jupyterlab", f"--port={port}", "--ServerApp.port_retries=0"]
+    command += [f"--notebook-dir={WORK}", f"--LabApp.default_url=/lab/tree/{MAP.name}"]
+    os.execv(sys.executable, command if browser else [*command, "--no-browser"])
+
+
+@course.command()
+def demo() -> None:
+    """Hand a lab out to a sample class, collect, grade, return: the whole way in one run."""
+    from grader.demo import demo as run
+
+    run()
+
+
+@course.command()
+@click.argument("module", default="")
+def test(module: str) -> None:
+    """Run every test, or those of one MODULE (or MODULE/LAB)."""
+    from grader.testing import run
+
+    sys.exit(run(module))
+
+
+@course.command()
+@click.argument("module", default="")
+@click.option("--check", is_flag=True, help="Change nothing; fail if anything is out of date.")
+def build(module: str, check: bool) -> None:
+    """Run the labs' sources and write what is built from them; then the student notebooks."""
+    from grader.build import build as run
+    from grader.build import display
+    from grader.release import release
+
+    changed = run(module, check=check)
+    if check:
+        if changed:
+            raise CourseError(f"Out of date, run ./course build:\n{display(changed)}")
+        click.echo("Everything is up to date.")
+        return
+    click.echo(f"Built:\n{display(changed)}" if changed else "Nothing changed.")
+    click.echo(f"Student notebooks:\n{display(release())}")
+
+
+@course.command()
+def work() -> None:
+    """Bring the learner's folder work/ up to date, and leave alone what was changed in it."""
+    from grader.work import WORK, prepare_work
+
+    kept = prepare_work()
+    click.echo(f"{WORK.name}/ is ready" + (f"; kept {len(kept)} changed notebook(s)." if kept else "."))
+
+
+@course.command()
+@click.option("--json", "as_json", is_flag=True, help="Totals as JSON.")
+def topics(as_json: bool) -> None:
+    """Show the guide's topics and the labs that cover them."""
+    from grader.build import read_labs
+    from grader.topics import coverage, show, summary
+
+    rows = coverage(read_labs())
+    if as_json:
+        click.echo(json.dumps(summary(rows)))
+    else:
+        show(rows)
+
+
+@course.group(invoke_without_command=True)
+@click.pass_context
+def data(ctx: click.Context) -> None:
+    """List the data sets; build or verify them."""
+    if ctx.invoked_subcommand is None:
+        from grader.data import show
+
+        show()
+
+
+@data.command("build")
+@click.argument("names", nargs=-1)
+def data_build(names: tuple[str, ...]) -> None:
+    """Build data sets anew (all, or those named)."""
+    from grader.data import build as run
+
+    run(names)
+
+
+@data.command("verify")
+@click.argument("names", nargs=-1)
+def data_verify(names: tuple[str, ...]) -> None:
+    """Compare data sets with their recorded hashes."""
+    from grader.data import verify as run
+
+    run(names)
+
+
+@course.command()
+def doctor() -> None:
+    """Say what this machine has, what is missing, and the line that installs it."""
+    from grader import doctor as check
+
+    sys.exit(check.main())
+
+
+def main() -> None:
+    """Run the command line; a mistake that a person can mend is one sentence and exit code 2."""
+    try:
+        course.main(prog_name="./course", standalone_mode=False)
+    except CourseError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped.", err=True)
+        sys.exit(130)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        click.echo(f"No space is left on the disk of {error.filename or 'this folder'}.", err=True)
+        sys.exit(2)
+
+
+def _free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise CourseError(f"Port {port} is in use; choose another: ./course lab --port {port + 1}") from None

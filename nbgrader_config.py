@@ -1,0 +1,32 @@
+"""A teacher's entry: plain nbgrader commands and formgrader, run from this folder, just work.
+
+See https://nbgrader.readthedocs.io/en/stable/configuration/config_options.html
+"""
+
+import os
+import pathlib
+
+c = get_config()  # noqa: F821  (given by traitlets)
+root = pathlib.Path(__file__).resolve().parent
+
+c.CourseDirectory.course_id = "data-engineering"
+c.CourseDirectory.root = str(root)
+# The reference notebooks are nbgrader's source; scripts hold every answer and never leave.
+c.CourseDirectory.source_directory = "curriculum"
+c.CourseDirectory.ignore = ["*.py", "*.pyc", "README.md", "__pycache__", ".ipynb_checkpoints"]
+
+# For a class on one machine, set this to a folder that all users may write to.
+c.Exchange.root = os.environ.get("NBGRADER_EXCHANGE", str(root / "exchange"))
+
+# A stub does nothing and raises nothing: its check says "not started".
+c.ClearSolutions.code_stub = {"python": "# your code here"}
+
+# A slow machine must not cost a submission: the default gives up on output after four seconds.
+c.ExecutePreprocessor.timeout = int(os.environ.get("COURSE_CELL_TIMEOUT", "60"))
+c.ExecutePreprocessor.iopub_timeout = 60
+c.ExecutePreprocessor.startup_timeout = 120
+
+# Kernels started by nbgrader find labkit in this folder.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    dict.fromkeys([str(root), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
+)
