@@ -25,6 +25,8 @@ c.ClearSolutions.code_stub = {"python": "# your code here"}
 c.ExecutePreprocessor.timeout = int(os.environ.get("COURSE_CELL_TIMEOUT", "60"))
 c.ExecutePreprocessor.iopub_timeout = 60
 c.ExecutePreprocessor.startup_timeout = 120
+# Else each kernel warns on the terminal that its loopback ports are not encrypted.
+c.ExecutePreprocessor.extra_arguments = ["--IPKernelApp.log_level=40"]
 
 # Kernels started by nbgrader find labkit in this folder.
 os.environ["PYTHONPATH"] = os.pathsep.join(

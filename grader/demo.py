@@ -6,6 +6,7 @@ import logging
 import os
 import pathlib
 import shutil
+import warnings
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
 import nbformat
@@ -71,7 +72,10 @@ def demo_config(student: str = "*", folder: str = "") -> Config:
 def _api(config: Config):  # noqa: ANN202  (nbgrader is imported late: it takes seconds)
     from nbgrader.apps.api import NbGraderAPI
     from nbgrader.coursedir import CourseDirectory
+    from sqlalchemy.exc import SAWarning
 
+    # nbgrader 0.9.6 sets off one for each submission; nobody at this prompt can act on it.
+    warnings.filterwarnings("ignore", category=SAWarning)
     api = NbGraderAPI(coursedir=CourseDirectory(config=config), config=config)
     api.log.setLevel(logging.CRITICAL)
     return api
@@ -152,19 +156,10 @@ def _table(lab: LabSource, students: list[Student]) -> Table:
     for number, exercise in enumerate(lab.exercises, 1):
         table.add_column(f"{number}\n/{exercise.points}", justify="right")
     table.add_column(f"All\n/{lab.points}", justify="right")
-    with Gradebook(demo_config().CourseDirectory.get("db_url", f"sqlite:///{DEMO}/gradebook.db"), "data-engineering") as gb:
+    with Gradebook(f"sqlite:///{DEMO / 'gradebook.db'}") as gradebook:
         for student in students:
-            nb = gb.find_submission_notebook(lab.path.stem, lab.path.parent.name, student.name)
+            nb = gradebook.find_submission_notebook(lab.path.stem, lab.path.parent.name, student.name)
             points = {grade.name: grade.score for grade in nb.grades}
             cells = [f"{points[f'{e.name}-check']:g}" for e in lab.exercises]
             table.add_row(student.name, student.about, *cells, f"{nb.score:g}")
     return table
-
-
-def scores(lab: LabSource, database: pathlib.Path) -> dict[str, float]:
-    """Points of each student in a gradebook."""
-    from nbgrader.api import Gradebook
-
-    with Gradebook(f"sqlite:///{database}", "data-engineering") as gradebook:
-        found = gradebook.assignment_submissions(lab.path.parent.name)
-        return {submission.student.id: submission.score for submission in found}

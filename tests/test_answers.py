@@ -6,14 +6,14 @@ import functools
 import re
 
 import pytest
+from conftest import chosen_labs
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
-from grader.build import read_labs
 from grader.reference import make_reference
 from grader.source import BEGIN, END
 
-LABS = {lab.name: lab for lab in read_labs()}
+LABS = {lab.name: lab for lab in chosen_labs()}
 
 
 def stub(answer: str) -> str:

@@ -123,7 +123,7 @@ def _example(table: Any, name: str) -> str:
     if isinstance(table, pa.Schema):
         return ""
     first = next((value for value in table[name].to_pylist() if value is not None), None)
-    return "" if first is None else f", for example {first!r}"
+    return "" if first is None else f", for example {_show(first)}"
 
 
 def _rows(table: pa.Table, names: Sequence[str]) -> list[tuple]:

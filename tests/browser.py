@@ -1,0 +1,106 @@
+"""What the browser tests share: a real server, a real Chromium, and JupyterLab's notebooks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import requests
+from playwright.sync_api import Locator, Page, sync_playwright
+
+TOKEN = "a-token-of-the-tests"
+#: Milliseconds that a step in the browser may take on a busy machine before it counts as failed.
+PATIENCE = 60_000
+FLAGS = [
+    "--no-sandbox",  # Chromium has none for root, and these pages are ours
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    # A lab needs no network, so none is there.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+
+
+def chromium() -> str:
+    """The path of the system's Chromium; skips the test where there is none."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.skip("no Chromium here: sudo apt-get install --no-install-recommends chromium")
+    return found
+
+
+@contextlib.contextmanager
+def browser_page() -> Iterator[Page]:
+    """An empty page of a headless Chromium."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(PATIENCE)
+        yield page
+        browser.close()
+
+
+@contextlib.contextmanager
+def server(command: list[str], folder: pathlib.Path, home: pathlib.Path) -> Iterator[str]:
+    """Run a Jupyter server in ``folder`` and yield its address; ``{port}`` stands for its port.
+
+    Its settings are fresh ones in ``home``, so nobody's own JupyterLab plays a part.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    config = home / "config"
+    config.mkdir(parents=True)
+    # Tests in a container run as root, which a server refuses unless told otherwise.
+    (config / "jupyter_server_config.json").write_text('{"ServerApp": {"allow_root": true}}')
+    environment = {
+        **os.environ,
+        "JUPYTER_TOKEN": TOKEN,
+        "JUPYTER_CONFIG_DIR": str(config),
+        "JUPYTER_DATA_DIR": str(home / "data"),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "IPYTHONDIR": str(home / "ipython"),
+    }
+    log = home / "server.log"
+    with log.open("wb") as words:
+        process = subprocess.Popen(
+            [part.format(port=port) for part in command],
+            cwd=folder,
+            env=environment,
+            stdout=words,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        _wait(process, f"http://127.0.0.1:{port}", log)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGTERM)  # the server ends its kernels, which have own sessions
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _wait(process: subprocess.Popen, address: str, log: pathlib.Path) -> None:
+    for _ in range(300):
+        with contextlib.suppress(requests.ConnectionError):
+            status = requests.get(f"{address}/api/status", params={"token": TOKEN}, timeout=30)
+            status.raise_for_status()
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.2)
+            break
+    pytest.fail(f"the server did not start:\n{log.read_text()[-2000:]}")
