@@ -22,7 +22,7 @@ c.Exchange.root = os.environ.get("NBGRADER_EXCHANGE", str(root / "exchange"))
 c.ClearSolutions.code_stub = {"python": "# your code here"}
 
 # A slow machine must not cost a submission: the default gives up on output after four seconds.
-c.ExecutePreprocessor.timeout = int(os.environ.get("COURSE_CELL_TIMEOUT", "60"))
+c.ExecutePreprocessor.timeout = 60
 c.ExecutePreprocessor.iopub_timeout = 60
 c.ExecutePreprocessor.startup_timeout = 120
 # Else each kernel warns on the terminal that its loopback ports are not encrypted.

@@ -14,6 +14,7 @@ from rich.progress import Progress
 from grader.reference import execute, make_reference, to_text
 from grader.source import ROOT, LabSource, SourceError, read_source, sources
 from grader.topics import coverage, summary, topics
+from labkit.datasets import dataset
 from labkit.errors import CourseError
 from labkit.lab import CATALOGUE
 
@@ -66,6 +67,12 @@ def build(module: str = "", *, check: bool = False) -> list[pathlib.Path]:
     return sorted(changed + _settle(notebooks | pages, check=check))
 
 
+def prepare_data(labs: list[LabSource]) -> None:
+    """Build the data sets of these labs that are missing, so that no lab waits for them."""
+    for name in sorted({name for lab in labs for name in lab.datasets}):
+        dataset(name).path  # noqa: B018  (reading the path builds and verifies the file)
+
+
 def _settle(products: dict[pathlib.Path, str], *, check: bool) -> list[pathlib.Path]:
     """Write what differs (unless ``check``); returns those paths."""
     changed = []
@@ -81,10 +88,14 @@ def _settle(products: dict[pathlib.Path, str], *, check: bool) -> list[pathlib.P
 
 
 def _notebooks(labs: list[LabSource]) -> dict[pathlib.Path, str]:
+    prepare_data(labs)
     built: dict[pathlib.Path, str] = {}
     with Progress(transient=True) as progress, ThreadPoolExecutor(os.cpu_count()) as pool:
         bar = progress.add_task("Running the labs", total=len(labs))
-        jobs = {pool.submit(lambda lab: to_text(execute(lab, make_reference(lab))), lab): lab for lab in labs}
+        jobs = {
+            pool.submit(lambda lab: to_text(execute(lab, make_reference(lab))), lab): lab
+            for lab in labs
+        }
         for job in as_completed(jobs):
             built[jobs[job].notebook] = job.result()
             progress.advance(bar)
@@ -126,7 +137,13 @@ def _module_pages(labs: list[LabSource]) -> dict[pathlib.Path, str]:
             lines.append(f"| {link} | {lab.minutes} | {lab.points} | {systems} |")
         for lab in mine:
             lines += ["", f"## {lab.title}", "", *_outcomes(lab)]
-        lines += ["", "## Topics of the guide", "", "| Topic | Taught in | Graded by |", "|---|---|---|"]
+        lines += [
+            "",
+            "## Topics of the guide",
+            "",
+            "| Topic | Taught in | Graded by |",
+            "|---|---|---|",
+        ]
         for row in coverage(mine):
             if row.topic.chapter == chapter:
                 taught = "; ".join(_short(place) for place in row.sections) or "no lab yet"
@@ -188,5 +205,3 @@ def _short(place: str) -> str:
 def display(paths: Iterable[pathlib.Path]) -> str:
     """Paths relative to the course, one a line."""
     return "\n".join(f"  {path.relative_to(ROOT)}" for path in paths)
-
-

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import socket
-import socket
 import sys
 
 import click
@@ -27,15 +26,17 @@ Teachers run nbgrader itself:  ./course exec nbgrader --help
 class Course(click.Group):
     """Commands in the order of use, and one clear sentence for what a person can mend."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+    def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
-    def resolve_command(self, ctx: click.Context, args: list[str]):  # noqa: ANN201
+    def resolve_command(self, ctx: click.Context, args: list[str]):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError:
             names = ", ".join([*self.commands, "exec"])
-            raise CourseError(f"There is no command {args[0]!r}; the commands are {names}.") from None
+            raise CourseError(
+                f"There is no command {args[0]!r}; the commands are {names}."
+            ) from None
 
 
 @click.group(cls=Course, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -52,7 +53,9 @@ def lab(port: int, browser: bool) -> None:
 
     _free(port)
     for path in prepare_work():
-        click.echo(f"Kept your own {path.relative_to(WORK)}; move it away to get the newest version.")
+        click.echo(
+            f"Kept your own {path.relative_to(WORK)}; move it away to get the newest version."
+        )
     command = [sys.executable, "-m", "jupyterlab", f"--port={port}", "--ServerApp.port_retries=0"]
     command += [f"--notebook-dir={WORK}", f"--LabApp.default_url=/lab/tree/{MAP.name}"]
     os.execv(sys.executable, command if browser else [*command, "--no-browser"])
@@ -60,7 +63,7 @@ def lab(port: int, browser: bool) -> None:
 
 @course.command()
 def demo() -> None:
-    """Hand a lab out to a sample class, collect, grade, return: the whole way in one run."""
+    """Take a lab through a sample class, from hand-out to feedback."""
     from grader.demo import demo as run
 
     run()
@@ -69,7 +72,7 @@ def demo() -> None:
 @course.command()
 @click.argument("module", default="")
 def test(module: str) -> None:
-    """Run every test, or those of one MODULE (or MODULE/LAB)."""
+    """Run every test, or those of one MODULE or MODULE/LAB."""
     from grader.testing import run
 
     sys.exit(run(module))
@@ -79,7 +82,7 @@ def test(module: str) -> None:
 @click.argument("module", default="")
 @click.option("--check", is_flag=True, help="Change nothing; fail if anything is out of date.")
 def build(module: str, check: bool) -> None:
-    """Run the labs' sources and write what is built from them; then the student notebooks."""
+    """Run the sources; write notebooks, pages and the map."""
     from grader.build import build as run
     from grader.build import display
     from grader.release import release
@@ -96,11 +99,13 @@ def build(module: str, check: bool) -> None:
 
 @course.command()
 def work() -> None:
-    """Bring the learner's folder work/ up to date, and leave alone what was changed in it."""
+    """Refresh work/, the folder of a learner; keep what they changed."""
     from grader.work import WORK, prepare_work
 
     kept = prepare_work()
-    click.echo(f"{WORK.name}/ is ready" + (f"; kept {len(kept)} changed notebook(s)." if kept else "."))
+    click.echo(
+        f"{WORK.name}/ is ready" + (f"; kept {len(kept)} changed notebook(s)." if kept else ".")
+    )
 
 
 @course.command()
@@ -147,7 +152,7 @@ def data_verify(names: tuple[str, ...]) -> None:
 
 @course.command()
 def doctor() -> None:
-    """Say what this machine has, what is missing, and the line that installs it."""
+    """Say what is missing here, and the line that installs it."""
     from grader import doctor as check
 
     sys.exit(check.main())
@@ -179,4 +184,6 @@ def _free(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            raise CourseError(f"Port {port} is in use; choose another: ./course lab --port {port + 1}") from None
+            raise CourseError(
+                f"Port {port} is in use; choose another: ./course lab --port {port + 1}"
+            ) from None

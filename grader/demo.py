@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pathlib
 import shutil
 import warnings
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -15,6 +14,7 @@ from rich.progress import Progress
 from rich.table import Table
 from traitlets.config import Config
 
+from grader.build import prepare_data
 from grader.release import course_config
 from grader.samples import Student, sample_class, submission
 from grader.source import CURRICULUM, ROOT, LabSource, read_source
@@ -30,6 +30,7 @@ def demo() -> None:
     """Hand out, collect, grade and return one lab to a sample class; print the grades."""
     console = Console(record=True)
     lab = read_source(LAB)
+    prepare_data([lab])
     students = sample_class(lab)
     shutil.rmtree(DEMO, ignore_errors=True)
     DEMO.mkdir()
@@ -57,7 +58,10 @@ def demo() -> None:
 def demo_config(student: str = "*", folder: str = "") -> Config:
     """The teacher's configuration, moved into the demo's folder and to its own exchange."""
     config = course_config(
-        root=str(DEMO), source_directory=str(CURRICULUM), student_id=student, release_directory="release"
+        root=str(DEMO),
+        source_directory=str(CURRICULUM),
+        student_id=student,
+        release_directory="release",
     )
     config.CourseDirectory.assignment_id = LAB.parent.name
     config.Exchange.root = str(DEMO / "exchange")
@@ -69,7 +73,7 @@ def demo_config(student: str = "*", folder: str = "") -> Config:
     return config
 
 
-def _api(config: Config):  # noqa: ANN202  (nbgrader is imported late: it takes seconds)
+def _api(config: Config):
     from nbgrader.apps.api import NbGraderAPI
     from nbgrader.coursedir import CourseDirectory
     from sqlalchemy.exc import SAWarning
@@ -121,7 +125,7 @@ def _submit_and_collect(lab: LabSource, students: list[Student]) -> None:
     _must(_api(demo_config()).collect(module), "collecting")
 
 
-def _grade(lab: LabSource, students: list[Student]):  # noqa: ANN202
+def _grade(lab: LabSource, students: list[Student]):
     """Grade side by side; yields each student's name when done."""
     module = lab.path.parent.name
     with ProcessPoolExecutor(os.cpu_count()) as pool:
@@ -158,7 +162,9 @@ def _table(lab: LabSource, students: list[Student]) -> Table:
     table.add_column(f"All\n/{lab.points}", justify="right")
     with Gradebook(f"sqlite:///{DEMO / 'gradebook.db'}") as gradebook:
         for student in students:
-            nb = gradebook.find_submission_notebook(lab.path.stem, lab.path.parent.name, student.name)
+            nb = gradebook.find_submission_notebook(
+                lab.path.stem, lab.path.parent.name, student.name
+            )
             points = {grade.name: grade.score for grade in nb.grades}
             cells = [f"{points[f'{e.name}-check']:g}" for e in lab.exercises]
             table.add_row(student.name, student.about, *cells, f"{nb.score:g}")

@@ -61,14 +61,17 @@ def main() -> int:
     """Print the report; return 1 where something that `./course lab` needs is missing."""
     rows = report()
     table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("", "needed for the course", "found", "to install it"):
+    for heading in ("", "needed for the course", "found"):
         table.add_column(heading, overflow="fold")
     for row in rows:
         mark = "[green]✓[/]" if row.ok else "[yellow]-[/]" if row.only_for else "[red]✗[/]"
         name = f"{row.name} [dim]({row.only_for})[/]" if row.only_for else row.name
-        table.add_row(mark, name, row.found, "" if row.ok else row.fix)
+        table.add_row(mark, name, row.found)
     console = Console()
     console.print(table)
+    for row in rows:
+        if not row.ok:  # apart from the table, which would fold a line that is to be copied
+            console.print(f"{row.name}: [bold]{row.fix}[/]", soft_wrap=True, highlight=False)
     lacking = [row.name for row in rows if not row.ok and not row.only_for]
     if lacking:
         console.print(f"Missing for ./course lab: {', '.join(lacking)}.")

@@ -113,7 +113,9 @@ def _head_table(lab: LabSource) -> str:
         "Systems": ", ".join(lab.systems) or "none: only Python libraries",
         "Data sets": ", ".join(lab.datasets) or "none",
     }
-    return "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())])
+    return "\n".join(
+        ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())]
+    )
 
 
 def _task(exercise: ExerciseSource, cell: Cell, number: int) -> NotebookNode:
@@ -125,7 +127,9 @@ def _task(exercise: ExerciseSource, cell: Cell, number: int) -> NotebookNode:
 
 def _answer(cell: Cell) -> NotebookNode:
     name = cell.exercise
-    return _named(new_code_cell(cell.source, metadata=_nbgrader(name, solution=True)), f"{name}-answer")
+    return _named(
+        new_code_cell(cell.source, metadata=_nbgrader(name, solution=True)), f"{name}-answer"
+    )
 
 
 def _check(exercise: ExerciseSource) -> NotebookNode:

@@ -31,12 +31,21 @@ def sample_class(lab: LabSource) -> list[Student]:
     last = exercises[-1]
     return [
         Student("ada", "the reference answers", most, lab.points),
-        Student("grace", "another right way", {e.name: e.right[0].source for e in exercises}, lab.points),
+        Student(
+            "grace", "another right way", {e.name: e.right[0].source for e in exercises}, lab.points
+        ),
         Student("linus", "a misconception everywhere", _wrong(exercises, 0), 0),
         Student("kim", "every second answer wrong", *_every_second(exercises)),
         Student("blank", "nothing filled in", {}, 0),
-        Student("crash", "one answer raises", most | {last.name: CRASHES}, lab.points - last.points),
-        Student("endless", "one answer never ends", most | {last.name: ENDLESS}, lab.points - last.points),
+        Student(
+            "crash", "one answer raises", most | {last.name: CRASHES}, lab.points - last.points
+        ),
+        Student(
+            "endless",
+            "one answer never ends",
+            most | {last.name: ENDLESS},
+            lab.points - last.points,
+        ),
     ]
 
 

@@ -193,10 +193,8 @@ def _bound(tree: ast.Module) -> set[str]:
     names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and not _is_load(n)}
     names |= {a.arg for n in ast.walk(tree) if isinstance(n, ast.arguments) for a in _all_args(n)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            names.add(node.name)
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            names.add(node.name)
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.ExceptHandler):
+            names |= {node.name} - {None}
         elif isinstance(node, ast.Import | ast.ImportFrom):
             names |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
     return names
@@ -276,12 +274,16 @@ def _check_parts(path: pathlib.Path, task: Cell, parts: dict[str, list[Cell]]) -
     }.items():
         count = len(parts[role])
         if count < least or (role not in ("right", "wrong") and count > least):
-            raise SourceError(path, task.line, f"exercise {name} has {count} {role} cell(s), needs {least}")
+            raise SourceError(
+                path, task.line, f"exercise {name} has {count} {role} cell(s), needs {least}"
+            )
     answer = parts["answer"][0]
     if answer.source.count(BEGIN) != 1 or answer.source.count(END) != 1:
         raise SourceError(path, answer.line, f"the answer of {name} needs one {BEGIN} … {END}")
     for cell in parts["wrong"]:
         if cell.meta.get("caught") not in ("check", "hidden") or not cell.meta.get("says"):
-            raise SourceError(path, cell.line, 'a wrong answer needs caught="check" or "hidden", and says="..."')
+            raise SourceError(
+                path, cell.line, 'a wrong answer needs caught="check" or "hidden", and says="..."'
+            )
         if not cell.meta.get("misconception"):
             raise SourceError(path, cell.line, 'a wrong answer needs misconception="..."')

@@ -10,7 +10,7 @@ import shutil
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from grader.build import map_table, read_labs
+from grader.build import map_table, prepare_data, read_labs
 from grader.reference import to_text
 from grader.release import RELEASE, release
 from grader.source import ROOT
@@ -35,6 +35,7 @@ def prepare_work(target: pathlib.Path = WORK) -> list[pathlib.Path]:
     A notebook that the learner has not touched is replaced by the newest release; one that they
     have is theirs.
     """
+    prepare_data(read_labs())
     target.mkdir(exist_ok=True)
     record = target / HANDED_OUT
     handed_out: dict[str, str] = json.loads(record.read_text()) if record.is_file() else {}
@@ -59,7 +60,9 @@ def _map() -> str:
     cells = [
         new_markdown_cell(WELCOME, id="welcome"),
         new_markdown_cell(f"## Labs by chapter\n\n{table}", id="labs"),
-        new_markdown_cell("## Your progress\n\nRun this cell to see what you have done.", id="progress"),
+        new_markdown_cell(
+            "## Your progress\n\nRun this cell to see what you have done.", id="progress"
+        ),
         new_code_cell("from labkit.progress import table\n\ntable()", id="progress-table"),
     ]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}

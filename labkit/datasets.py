@@ -207,7 +207,7 @@ def _sound(resource: Resource, path: Path) -> bool:
         return content(resource, path) == (resource["rows"], resource["contentHash"])
     except (ImportError, MemoryError):
         raise
-    except Exception:  # noqa: BLE001 - each format's library has its own errors for a broken file
+    except Exception:
         return False
 
 

@@ -66,7 +66,9 @@ class Lab:
         try:
             self._plan = labs()[name]
         except KeyError:
-            raise CourseError(f"There is no lab {name!r}; the labs are {', '.join(labs())}.") from None
+            raise CourseError(
+                f"There is no lab {name!r}; the labs are {', '.join(labs())}."
+            ) from None
         self.name = name
         self._answers = answers
         self._outcomes = {exercise["name"]: "not started" for exercise in self._plan["exercises"]}

@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import re
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 import requests
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 TOKEN = "a-token-of-the-tests"
 #: Milliseconds that a step in the browser may take on a busy machine before it counts as failed.
@@ -71,6 +70,8 @@ def server(command: list[str], folder: pathlib.Path, home: pathlib.Path) -> Iter
         "JUPYTER_DATA_DIR": str(home / "data"),
         "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
         "IPYTHONDIR": str(home / "ipython"),
+        # The launcher or nbgrader_config.py must bring labkit, not the run of the tests.
+        "PYTHONPATH": "",
     }
     log = home / "server.log"
     with log.open("wb") as words:
@@ -86,12 +87,18 @@ def server(command: list[str], folder: pathlib.Path, home: pathlib.Path) -> Iter
         _wait(process, f"http://127.0.0.1:{port}", log)
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.send_signal(signal.SIGTERM)  # the server ends its kernels, which have own sessions
+        process.send_signal(signal.SIGTERM)  # kernels have sessions of their own: it ends them
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def jupyterlab(*options: str) -> list[str]:
+    """JupyterLab as a teacher starts it, for :func:`server`."""
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser"]
+    return [*command, "--port={port}", "--ServerApp.port_retries=0", *options]
 
 
 def _wait(process: subprocess.Popen, address: str, log: pathlib.Path) -> None:
@@ -104,3 +111,44 @@ def _wait(process: subprocess.Popen, address: str, log: pathlib.Path) -> None:
             process.wait(0.2)
             break
     pytest.fail(f"the server did not start:\n{log.read_text()[-2000:]}")
+
+
+class Notebook:
+    """The notebook in front, as a person sees it; cells are named by their place in the file."""
+
+    def __init__(self, page: Page, title: str) -> None:
+        self.page = page
+        self.panel = page.locator(".jp-NotebookPanel:visible")
+        expect(self.panel.get_by_role("heading", name=title)).to_be_visible()
+
+    def cell(self, index: int) -> Locator:
+        """A cell, in view: JupyterLab draws the others late or not at all."""
+        found = self.panel.locator(f'.jp-Cell[data-windowed-list-index="{index}"]')
+        found.scroll_into_view_if_needed()
+        return found
+
+    def output(self, index: int) -> Locator:
+        """What a code cell shows below its text."""
+        return self.cell(index).locator(".jp-OutputArea")
+
+    def run_all(self) -> None:
+        """Run every cell from the menu, as someone in a hurry does."""
+        menu(self.page, "Run", "Run All Cells")
+
+    def write(self, index: int, text: str) -> None:
+        """Replace the text of a code cell and run it."""
+        self.cell(index).locator(".cm-content").click()
+        self.page.keyboard.press("Control+A")
+        self.page.keyboard.insert_text(text)
+        self.page.keyboard.press("Shift+Enter")
+
+    def run(self, index: int) -> None:
+        """Run one cell."""
+        self.cell(index).locator(".jp-InputPrompt").click()
+        self.page.keyboard.press("Shift+Enter")
+
+
+def menu(page: Page, *names: str) -> None:
+    """Click through a menu of JupyterLab."""
+    for name in names:
+        page.get_by_role("menuitem", name=name, exact=True).click()

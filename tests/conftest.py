@@ -9,13 +9,19 @@ import subprocess
 
 import pytest
 
-from grader.build import read_labs
+from grader.build import prepare_data, read_labs
 from grader.source import ROOT
 
 
 def chosen_labs() -> list:
     """The labs under test: all, or those of the module given to ``./course test MODULE``."""
     return read_labs(os.environ.get("COURSE_TEST_MODULE", ""))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Build the labs' data once, before the processes of a parallel run need them."""
+    if not hasattr(config, "workerinput"):
+        prepare_data(chosen_labs())
 
 
 @pytest.fixture(scope="module")

@@ -105,8 +105,6 @@ def folder(tmp_path_factory) -> str:
     return str(tmp_path_factory.mktemp("answers"))
 
 
-
-
 @pytest.mark.parametrize(("lab", "exercise"), exercises())
 def test_the_reference_earns_full_marks(lab, exercise, folder):
     assert outcomes(lab, folder)[exercise, "reference"] == ("", "", "")

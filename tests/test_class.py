@@ -78,7 +78,9 @@ def test_feedback_is_written(graded, student):
 
 
 def test_only_the_notebook_is_released(graded):
-    names = [p.name for p in (graded / "exchange").rglob("*") if p.is_file() and "outbound" in p.parts]
+    names = [
+        p.name for p in (graded / "exchange").rglob("*") if p.is_file() and "outbound" in p.parts
+    ]
     assert names == [NOTEBOOK]
 
 

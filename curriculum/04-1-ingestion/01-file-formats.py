@@ -110,7 +110,9 @@ with lab.check("wind", hidden=True) as answer:
     for knots in speeds:
         gust = f"G{knots + 11:02d}" if knots % 2 else ""
         # Runway visual range and remarks hold groups that look like wind.
-        report = f"KLGA 030951Z 310{knots:02d}{gust}KT 9SM R04R/2600FT 03/M02 A3011 RMK PK WND 32040/17"
+        report = (
+            f"KLGA 030951Z 310{knots:02d}{gust}KT 9SM R04R/2600FT 03/M02 A3011 RMK PK WND 32040/17"
+        )
         answer.equal(
             answer.call("wind_knots", report),
             knots,
@@ -134,6 +136,7 @@ with lab.check("wind", hidden=True) as answer:
 # found = re.search(r"(direction)(speed)(gust)?KT", report)
 # return int(found[...]) if found else None
 # ```
+
 
 # %% role="right" exercise="wind"
 def wind_knots(report):
@@ -207,7 +210,7 @@ pd.read_csv(io.StringIO(CHARTER))[["carrier", "flight", "dep_time", "tailnum"]]
 # ### Read departures with their types
 #
 # Write `read_departures(path)`. It reads a CSV file like the two above, and returns a table (of
-# pandas, Arrow or Polars) with just these columns, in any order:
+# pandas or Arrow) with just these columns, in any order:
 #
 # | Column | Type | `NA` in the file means |
 # |---|---|---|
@@ -331,19 +334,28 @@ with lab.check("typed-read", hidden=True) as answer:
 # frame["time_hour"] = ...
 # ```
 
+
 # %% role="right" exercise="typed-read"
 def read_departures(path):
     import duckdb
 
-    return duckdb.sql(f"""
+    return (
+        duckdb.sql(f"""
         SELECT dest, origin, carrier, CAST(flight AS INTEGER) AS flight,
                NULLIF(tailnum, 'NA') AS tailnum,
                CAST(NULLIF(dep_time, 'NA') AS INTEGER) AS dep_time,
                CAST(time_hour AS TIMESTAMPTZ) AS time_hour
         FROM read_csv('{path}', all_varchar = true, header = true, delim = ',', quote = '"', escape = '"')
-    """).df().astype({"flight": "Int32", "dep_time": "Int32"}).assign(
-        time_hour=lambda rows: pd.to_datetime(rows["time_hour"], utc=True),
-        **{c: (lambda rows, c=c: rows[c].astype("string")) for c in ("dest", "origin", "carrier", "tailnum")},
+    """)
+        .df()
+        .astype({"flight": "Int32", "dep_time": "Int32"})
+        .assign(
+            time_hour=lambda rows: pd.to_datetime(rows["time_hour"], utc=True),
+            **{
+                c: (lambda rows, c=c: rows[c].astype("string"))
+                for c in ("dest", "origin", "carrier", "tailnum")
+            },
+        )
     )
 
 
@@ -381,7 +393,9 @@ def read_departures(path):
 # %% role="wrong" exercise="typed-read" misconception="A row with an unknown value is a bad row" caught="check" says="missing, all of them with an empty dep_time"
 def read_departures(path):
     names = ["carrier", "origin", "dest", "tailnum", "flight", "dep_time", "time_hour"]
-    frame = pd.read_csv(path, usecols=names, keep_default_na=False, dtype=dict.fromkeys(names, "string"))
+    frame = pd.read_csv(
+        path, usecols=names, keep_default_na=False, dtype=dict.fromkeys(names, "string")
+    )
     frame = frame[frame["dep_time"] != "NA"]
     frame["time_hour"] = pd.to_datetime(frame["time_hour"], utc=True)
     return frame.astype({"flight": "Int64", "dep_time": "Int64"})
@@ -441,10 +455,15 @@ def read_departures(path):
 # hours lie between them?
 
 # %%
-saturday, sunday = (
-    pd.Timestamp(f"2013-11-0{day} 06:00", tz="America/New_York") for day in (2, 3)
+saturday, sunday = (pd.Timestamp(f"2013-11-0{day} 06:00", tz="America/New_York") for day in (2, 3))
+print(
+    "Saturday",
+    saturday,
+    "| Sunday",
+    sunday,
+    "| hours between",
+    (sunday - saturday) / pd.Timedelta("1h"),
 )
-print("Saturday", saturday, "| Sunday", sunday, "| hours between", (sunday - saturday) / pd.Timedelta("1h"))
 
 # %% [markdown] role="task" exercise="local-to-utc" points=2 topics=["4.1-8"]
 # ### Put local times on one clock
@@ -522,6 +541,7 @@ with lab.check("local-to-utc", hidden=True) as answer:
 # return flights[["carrier", "flight"]].assign(scheduled=local.dt. ...)
 # ```
 
+
 # %% role="right" exercise="local-to-utc"
 def scheduled_utc(flights):
     from zoneinfo import ZoneInfo
@@ -531,7 +551,9 @@ def scheduled_utc(flights):
     for f in flights.to_dict("records"):
         hour, minute = divmod(f["sched_dep_time"], 100)
         local = datetime(f["year"], f["month"], f["day"], hour, minute, tzinfo=zone)
-        rows.append({"scheduled": local.astimezone(UTC), "carrier": f["carrier"], "flight": f["flight"]})
+        rows.append(
+            {"scheduled": local.astimezone(UTC), "carrier": f["carrier"], "flight": f["flight"]}
+        )
     return pd.DataFrame(rows)
 
 
@@ -558,7 +580,11 @@ def scheduled_utc(flights):
     parts = flights[["year", "month", "day"]].assign(
         hour=flights["sched_dep_time"] // 100, minute=flights["sched_dep_time"] % 100
     )
-    winter = (flights["month"] < 4) | (flights["month"] > 11) | ((flights["month"] == 11) & (flights["day"] > 2))
+    winter = (
+        (flights["month"] < 4)
+        | (flights["month"] > 11)
+        | ((flights["month"] == 11) & (flights["day"] > 2))
+    )
     local = pd.to_datetime(parts) + pd.to_timedelta(winter.map({True: 5, False: 4}), unit="h")
     return flights[["carrier", "flight"]].assign(scheduled=local.dt.tz_localize("UTC"))
 
@@ -590,7 +616,12 @@ from lxml import etree
 
 root = etree.parse(dataset("flights-day-xml").path).getroot()
 space = {"f": etree.QName(root).namespace}
-print("without namespace:", len(root.findall("flight")), "| with:", len(root.findall("f:flight", space)))
+print(
+    "without namespace:",
+    len(root.findall("flight")),
+    "| with:",
+    len(root.findall("f:flight", space)),
+)
 messages = [json.loads(line) for line in dataset("delay-messages").text().splitlines()]
 late = next(m for m in messages if "delay" in m and len(m["delay"]["causes"] or []) == 2)
 print(json.dumps(late, indent=1, ensure_ascii=False))
@@ -662,7 +693,10 @@ with lab.check("flatten", hidden=True) as answer:
     for number in range(200):
         flight = f"Ü{number}"
         causes = [
-            {"minutes": answer.random.randint(1, 60), "code": answer.random.choice(["93", "41", "71"])}
+            {
+                "minutes": answer.random.randint(1, 60),
+                "code": answer.random.choice(["93", "41", "71"]),
+            }
             for _ in range(answer.random.randint(0, 3))
         ]
         minutes = sum(cause["minutes"] for cause in causes) or answer.random.randint(1, 60)
@@ -702,6 +736,7 @@ with lab.check("flatten", hidden=True) as answer:
 #         rows.append({"flight": ..., "code": ..., "minutes": ...})
 # ```
 
+
 # %% role="right" exercise="flatten"
 def delay_causes(lines):
     frame = pd.DataFrame([json.loads(line) for line in lines])
@@ -711,7 +746,9 @@ def delay_causes(lines):
     rows = pd.DataFrame(
         {
             "flight": late["flight"],
-            "cause": late["delay"].map(lambda delay: delay["causes"] or [{"minutes": delay["minutes"]}]),
+            "cause": late["delay"].map(
+                lambda delay: delay["causes"] or [{"minutes": delay["minutes"]}]
+            ),
         }
     ).explode("cause")
     return [
@@ -725,7 +762,9 @@ def delay_causes(lines):
     rows = []
     for message in map(json.loads, lines):
         for cause in message.get("delay", {}).get("causes") or []:
-            rows.append({"flight": message["flight"], "code": cause["code"], "minutes": cause["minutes"]})
+            rows.append(
+                {"flight": message["flight"], "code": cause["code"], "minutes": cause["minutes"]}
+            )
     return rows
 
 
@@ -736,7 +775,9 @@ def delay_causes(lines):
         if "delay" in message:
             for cause in message["delay"]["causes"] or [{"code": None}]:
                 minutes = message["delay"]["minutes"]
-                rows.append({"flight": message["flight"], "code": cause["code"], "minutes": minutes})
+                rows.append(
+                    {"flight": message["flight"], "code": cause["code"], "minutes": minutes}
+                )
     return rows
 
 
@@ -749,7 +790,13 @@ def delay_causes(lines):
             if delay["causes"] == []:
                 delay["causes"] = [{"code": None, "minutes": delay["minutes"]}]
             for cause in delay["causes"]:
-                rows.append({"flight": message["flight"], "code": cause["code"], "minutes": cause["minutes"]})
+                rows.append(
+                    {
+                        "flight": message["flight"],
+                        "code": cause["code"],
+                        "minutes": cause["minutes"],
+                    }
+                )
     return rows
 
 
@@ -760,7 +807,11 @@ def delay_causes(lines):
         delay = message.get("delay")
         if delay:
             for cause in delay["causes"] or [{"code": None, "minutes": delay["minutes"]}]:
-                row = {"flight": message["flight"], "code": cause["code"], "minutes": cause["minutes"]}
+                row = {
+                    "flight": message["flight"],
+                    "code": cause["code"],
+                    "minutes": cause["minutes"],
+                }
                 rows.setdefault((row["flight"], row["code"]), row)
     return list(rows.values())
 
@@ -796,7 +847,8 @@ for field in written["fields"][:5]:
 
 # %%
 OLD = {
-    "type": "record", "name": "GateEvent",
+    "type": "record",
+    "name": "GateEvent",
     "fields": [
         {"name": "flight", "type": "string"},
         {"name": "tailnum", "type": ["null", "string"]},
@@ -805,7 +857,8 @@ OLD = {
     ],
 }
 NEW = {
-    "type": "record", "name": "GateEvent",
+    "type": "record",
+    "name": "GateEvent",
     "fields": [
         {"name": "flight", "type": "string"},
         {"name": "tail_number", "type": ["null", "string"]},
@@ -851,7 +904,12 @@ READER = {
 # %% role="check" exercise="evolve"
 with lab.check("evolve") as answer:
     schema = answer.value("READER")
-    old_fields = [("flight", "string"), ("tailnum", ["null", "string"]), ("bags", "int"), ("fuel", "int")]
+    old_fields = [
+        ("flight", "string"),
+        ("tailnum", ["null", "string"]),
+        ("bags", "int"),
+        ("fuel", "int"),
+    ]
     new_fields = [("flight", "string"), ("tail_number", ["null", "string"]), ("bags", "long")]
     new_fields += [("fuel", "double"), ("gate", ["null", "string"])]
     old_row = {"flight": "UA1", "tailnum": "N14228", "bags": 90, "fuel": 8000}
@@ -870,13 +928,25 @@ with lab.check("evolve") as answer:
             rows = list(fastavro.reader(file, reader_schema=schema))
         except Exception as error:
             problem = f"{type(error).__name__}: {str(error).splitlines()[0][:160]}"
-        answer.true(not problem, asked=f"a schema that reads the file of the {age} program", found=problem)
-        answer.same_rows(rows, [wanted[age]], asked=f"the record in the file of the {age} program", key=["flight"])
+        answer.true(
+            not problem, asked=f"a schema that reads the file of the {age} program", found=problem
+        )
+        answer.same_rows(
+            rows,
+            [wanted[age]],
+            asked=f"the record in the file of the {age} program",
+            key=["flight"],
+        )
 
 # %% role="hidden" exercise="evolve"
 with lab.check("evolve", hidden=True) as answer:
     schema = answer.value("READER")
-    kinds = {"flight": "string", "tail_number": ["null", "string"], "bags": "long", "fuel": "double"}
+    kinds = {
+        "flight": "string",
+        "tail_number": ["null", "string"],
+        "bags": "long",
+        "fuel": "double",
+    }
     got = {field["name"]: field["type"] for field in schema["fields"]}
     for name, kind in kinds.items():
         answer.equal(got.get(name), kind, asked=f"the type that the task gives {name}")
@@ -930,7 +1000,12 @@ READER = {
         {"name": "gate", "default": None, "type": ["null", "string"]},
         {"name": "fuel", "type": "double"},
         {"name": "bags", "type": "long"},
-        {"name": "tail_number", "type": ["null", "string"], "default": None, "aliases": ["tail", "tailnum"]},
+        {
+            "name": "tail_number",
+            "type": ["null", "string"],
+            "default": None,
+            "aliases": ["tail", "tailnum"],
+        },
         {"name": "flight", "type": "string"},
     ],
 }
@@ -1015,8 +1090,11 @@ ordered = dict(sorted(sizes.items(), key=lambda item: item[1]))
 colors = ["#c44e00" if name in ("carrier", "dep_delay") else "#9aa5b1" for name in ordered]
 axes.barh(list(ordered), [size / 1000 for size in ordered.values()], color=colors)
 axes.set(xlabel="kilobytes in the file", title=f"Two of 19 columns: {share:.0%} of the bytes")
-picture(figure, alt="Bars of the kilobytes of each column of flights.parquet. The two columns that "
-        f"the query needs, carrier and dep_delay, are marked and hold {share:.0%} of the bytes.")
+picture(
+    figure,
+    alt="Bars of the kilobytes of each column of flights.parquet. The two columns that "
+    f"the query needs, carrier and dep_delay, are marked and hold {share:.0%} of the bytes.",
+)
 
 # %% [markdown] role="task" exercise="bytes-to-read" points=3 topics=["4.1-8"]
 # ### Say what a query costs before you run it
@@ -1068,8 +1146,9 @@ with lab.check("bytes-to-read") as answer:
     pq.write_table(table, file, row_group_size=10)
     path, metadata = answer.put("hundred.parquet", file.getvalue()), pq.ParquetFile(file).metadata
     size = {
-        (group, metadata.row_group(group).column(number).path_in_schema):
-        metadata.row_group(group).column(number).total_compressed_size
+        (group, metadata.row_group(group).column(number).path_in_schema): metadata.row_group(group)
+        .column(number)
+        .total_compressed_size
         for group in range(10)
         for number in range(3)
     }
@@ -1092,14 +1171,19 @@ with lab.check("bytes-to-read", hidden=True) as answer:
         table = pa.table({"n": numbers, "text": [f"{n:x}" * 3 for n in numbers], "z": numbers})
         file = io.BytesIO()
         pq.write_table(table, file, row_group_size=50, write_statistics=statistics)
-        path, metadata = answer.put("numbers.parquet", file.getvalue()), pq.ParquetFile(file).metadata
+        path, metadata = (
+            answer.put("numbers.parquet", file.getvalue()),
+            pq.ParquetFile(file).metadata,
+        )
         low, high = sorted(answer.random.sample(numbers, 2))
         total = 0
         for group in range(metadata.num_row_groups):
             first, last = numbers[group * 50], numbers[min(group * 50 + 49, 599)]
             if statistics is True and (last < low or first > high):
                 continue
-            total += sum(metadata.row_group(group).column(number).total_compressed_size for number in (0, 1))
+            total += sum(
+                metadata.row_group(group).column(number).total_compressed_size for number in (0, 1)
+            )
         answer.equal(
             answer.call("bytes_to_read", path, ["text"], "n", low, high),
             total,
@@ -1123,6 +1207,7 @@ with lab.check("bytes-to-read", hidden=True) as answer:
 #         continue
 #     total += ...
 # ```
+
 
 # %% role="right" exercise="bytes-to-read"
 def bytes_to_read(path, columns, column, low, high):
@@ -1162,7 +1247,10 @@ def bytes_to_read(path, columns, column, low, high):
     metadata, total = pq.ParquetFile(path).metadata, 0
     for group in range(metadata.num_row_groups):
         row_group = metadata.row_group(group)
-        pieces = {row_group.column(n).path_in_schema: row_group.column(n) for n in range(row_group.num_columns)}
+        pieces = {
+            row_group.column(n).path_in_schema: row_group.column(n)
+            for n in range(row_group.num_columns)
+        }
         found = pieces[column].statistics
         if found is None or (found.min >= low and found.max <= high):
             total += sum(pieces[name].total_compressed_size for name in {column, *columns})
@@ -1174,7 +1262,10 @@ def bytes_to_read(path, columns, column, low, high):
     metadata, total = pq.ParquetFile(path).metadata, 0
     for group in range(metadata.num_row_groups):
         row_group = metadata.row_group(group)
-        pieces = {row_group.column(n).path_in_schema: row_group.column(n) for n in range(row_group.num_columns)}
+        pieces = {
+            row_group.column(n).path_in_schema: row_group.column(n)
+            for n in range(row_group.num_columns)
+        }
         found = pieces[column].statistics
         if found is None or (found.max >= low and found.min <= high):
             total += sum(pieces[name].total_uncompressed_size for name in {column, *columns})
@@ -1186,7 +1277,10 @@ def bytes_to_read(path, columns, column, low, high):
     metadata, total = pq.ParquetFile(path).metadata, 0
     for group in range(metadata.num_row_groups):
         row_group = metadata.row_group(group)
-        pieces = {row_group.column(n).path_in_schema: row_group.column(n) for n in range(row_group.num_columns)}
+        pieces = {
+            row_group.column(n).path_in_schema: row_group.column(n)
+            for n in range(row_group.num_columns)
+        }
         found = pieces[column].statistics
         if found is not None and found.has_min_max and found.max >= low and found.min <= high:
             total += sum(pieces[name].total_compressed_size for name in {column, *columns})
@@ -1198,7 +1292,10 @@ def bytes_to_read(path, columns, column, low, high):
     metadata, total = pq.ParquetFile(path).metadata, 0
     for group in range(metadata.num_row_groups):
         row_group = metadata.row_group(group)
-        pieces = {row_group.column(n).path_in_schema: row_group.column(n) for n in range(row_group.num_columns)}
+        pieces = {
+            row_group.column(n).path_in_schema: row_group.column(n)
+            for n in range(row_group.num_columns)
+        }
         found = pieces[column].statistics
         if found is None or not found.has_min_max or (found.max >= low and found.min <= high):
             total += sum(pieces[name].total_compressed_size for name in [column, *columns])
@@ -1210,16 +1307,27 @@ def bytes_to_read(path, columns, column, low, high):
 #
 # Which format is the smallest, and which the fastest to write? People quote numbers from other
 # data on other machines. You measure your own. The next cell holds one function for each format;
-# each writes the same January, some 27,000 flights, to a path.
+# each writes the same week of January, some 6,000 flights, to a path.
 
 # %%
-january = dataset("flights").arrow().filter(pa.compute.field("month") == 1)
-records = january.to_pylist()
+year = dataset("flights").arrow()
+week = year.filter((pa.compute.field("month") == 1) & (pa.compute.field("day") <= 7))
+records = week.to_pylist()
 wide = {"int16": "int", "int32": "int", "int64": "long", "string": "string"}
-avro = {"type": "record", "name": "Flight", "fields": [
-    {"name": f.name, "type": ["null", wide.get(str(f.type), {"type": "long", "logicalType": "timestamp-micros"})]}
-    for f in january.schema
-]}
+avro = {
+    "type": "record",
+    "name": "Flight",
+    "fields": [
+        {
+            "name": f.name,
+            "type": [
+                "null",
+                wide.get(str(f.type), {"type": "long", "logicalType": "timestamp-micros"}),
+            ],
+        }
+        for f in week.schema
+    ],
+}
 
 
 def write_avro(path):
@@ -1228,15 +1336,15 @@ def write_avro(path):
 
 
 WRITERS = {
-    "csv": lambda path: january.to_pandas().to_csv(path, index=False),
-    "jsonl": lambda path: january.to_pandas().to_json(
+    "csv": lambda path: week.to_pandas().to_csv(path, index=False),
+    "jsonl": lambda path: week.to_pandas().to_json(
         path, orient="records", lines=True, date_format="iso"
     ),
     "avro": write_avro,
-    "orc": lambda path: orc.write_table(january, path, compression="zstd"),
-    "parquet": lambda path: pq.write_table(january, path, compression="zstd"),
+    "orc": lambda path: orc.write_table(week, path, compression="zstd"),
+    "parquet": lambda path: pq.write_table(week, path, compression="zstd"),
 }
-print(january.num_rows, "flights,", january.num_columns, "columns,", len(WRITERS), "writers")
+print(week.num_rows, "flights,", week.num_columns, "columns,", len(WRITERS), "writers")
 
 # %% [markdown] role="task" exercise="measure" points=2 topics=["4.1-8"]
 # ### Measure the formats
@@ -1321,6 +1429,7 @@ with lab.check("measure", hidden=True) as answer:
 # return sorted(rows, key=...)
 # ```
 
+
 # %% role="right" exercise="measure"
 def measure(folder):
     import os
@@ -1341,7 +1450,7 @@ def measure(folder):
     for name, write in WRITERS.items():
         start = perf_counter()
         write(f"{folder}/flights.{name}")
-        rows.append({"format": name, "bytes": january.nbytes, "seconds": perf_counter() - start})
+        rows.append({"format": name, "bytes": week.nbytes, "seconds": perf_counter() - start})
     return rows
 
 
@@ -1351,7 +1460,9 @@ def measure(folder):
     for name, write in WRITERS.items():
         path = Path(folder) / f"flights.{name}"
         write(path)
-        rows.append({"format": name, "bytes": path.stat().st_size, "seconds": perf_counter() - start})
+        rows.append(
+            {"format": name, "bytes": path.stat().st_size, "seconds": perf_counter() - start}
+        )
     return sorted(rows, key=lambda row: row["bytes"])
 
 
@@ -1362,7 +1473,9 @@ def measure(folder):
         path = Path(folder) / f"flights.{name}"
         start = perf_counter()
         write(path)
-        rows.append({"format": name, "bytes": path.stat().st_size, "seconds": perf_counter() - start})
+        rows.append(
+            {"format": name, "bytes": path.stat().st_size, "seconds": perf_counter() - start}
+        )
     return rows
 
 
@@ -1373,7 +1486,9 @@ def measure(folder):
         path = Path(folder) / "flights.data"
         start = perf_counter()
         write(path)
-        rows.append({"format": name, "bytes": path.stat().st_size, "seconds": perf_counter() - start})
+        rows.append(
+            {"format": name, "bytes": path.stat().st_size, "seconds": perf_counter() - start}
+        )
     return sorted(rows, key=lambda row: row["bytes"])
 
 
@@ -1444,7 +1559,9 @@ with lab.check("land") as answer:
     expected = dataset("flights-day-parquet").arrow()
     manifest = {"rows": expected.num_rows, "sha256": hashlib.sha256(whole).hexdigest()}
     target, good = answer.folder(), answer.put("day.csv", whole)
-    answer.equal(answer.call("land", good, manifest, target), "landed", asked='"landed" for a whole file')
+    answer.equal(
+        answer.call("land", good, manifest, target), "landed", asked='"landed" for a whole file'
+    )
     answer.equal(
         answer.files(target),
         ["departures.parquet"],
@@ -1456,14 +1573,18 @@ with lab.check("land") as answer:
     answer.schema(first, types, asked="the columns and types of exercise 2 in the Parquet file")
     answer.same_rows(first, expected.select(list(types)), asked="every row of the delivery")
     answer.call("land", good, manifest, target)
-    answer.equal(answer.files(target), ["departures.parquet"], asked="one file after a second delivery")
+    answer.equal(
+        answer.files(target), ["departures.parquet"], asked="one file after a second delivery"
+    )
     answer.idempotent(
         first,
         answer.parquet(f"{target}/departures.parquet").read(),
         asked="the same rows when the same delivery comes twice",
     )
     cut = answer.put("day.csv", whole[: len(whole) * 6 // 10])
-    answer.equal(answer.call("land", cut, manifest, target), "refused", asked='"refused" for a cut file')
+    answer.equal(
+        answer.call("land", cut, manifest, target), "refused", asked='"refused" for a cut file'
+    )
     answer.equal(
         answer.files(target), ["departures.parquet"], asked="the earlier file, left after a refusal"
     )
@@ -1525,6 +1646,7 @@ with lab.check("land", hidden=True) as answer:
 # ...  # write beside, then swap in
 # return "landed"
 # ```
+
 
 # %% role="right" exercise="land"
 def land(source, manifest, target):

@@ -96,8 +96,6 @@ def _pack_library_value(value: Any) -> Any:
         return _pack_table("arrow", lambda: value)
     if module == "pyarrow" and name == "Schema":
         return {"$": "schema", "v": base64.b64encode(value.serialize().to_pybytes()).decode()}
-    if module == "polars" and name == "DataFrame":
-        return _pack_table("arrow", value.to_arrow)
     if module == "duckdb" and name == "DuckDBPyRelation":
         return _pack_table("arrow", value.to_arrow_table)
     return _opaque(value)
@@ -120,7 +118,7 @@ def _pack_table(kind: str, to_arrow: Any) -> Any:
 
 
 def _opaque(value: Any) -> Any:
-    return {"$": "opaque", "type": type(value).__qualname__, "why": ""}
+    return {"$": "opaque", "type": type(value).__name__, "why": ""}
 
 
 def _unpack(value: Any) -> Any:

@@ -1,0 +1,114 @@
+"""The labs as people meet them: a learner, a student and a teacher in JupyterLab 4, in Chromium."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator
+
+import nbformat
+import pytest
+from browser import TOKEN, Notebook, browser_page, jupyterlab, menu, server
+from playwright.sync_api import Page, expect
+from test_class import MODULE, NOTEBOOK, chosen, nbgrader
+
+from grader.demo import LAB
+from grader.samples import submission
+from grader.source import read_source
+
+SOURCE = read_source(LAB)
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    with browser_page() as opened:
+        yield opened
+
+
+def shot(page: Page, tmp_path: pathlib.Path, name: str) -> None:
+    """Keep what is on the screen for whoever wants to look at it."""
+    page.screenshot(path=tmp_path / f"{name}.png")
+
+
+def places(notebook: pathlib.Path) -> dict[str, int]:
+    """Where each cell stands, by its id."""
+    return {c.id: n for n, c in enumerate(nbformat.read(notebook, as_version=4).cells)}
+
+
+def test_self_study(page: Page, clone: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    first, count = SOURCE.exercises[0], len(SOURCE.exercises)
+    command = [str(clone / "course"), "lab", "--no-browser", "--port={port}"]
+    with server(command, clone, tmp_path / "home") as address:
+        # The default page is the map, and it leads to the lab.
+        page.goto(f"{address}/?token={TOKEN}")
+        overview = Notebook(page, "The map of labs")
+        shot(page, tmp_path, "map")
+        overview.panel.get_by_role("link", name=SOURCE.title).click()
+        lab = Notebook(page, SOURCE.title)
+        shot(page, tmp_path, "lab")
+        at = places(clone / "work" / MODULE / NOTEBOOK)
+        answer, check = at[f"{first.name}-answer"], at[f"{first.name}-check"]
+
+        # A check without an answer says so in two lines, and the cells below it still run.
+        lab.run_all()
+        expect(lab.output(len(at) - 1)).to_contain_text(f"0 of {SOURCE.points} points")
+        shot(page, tmp_path, "end")
+        refusals = lab.panel.locator(".jp-OutputArea-output").filter(has_text="○ not started")
+        expect(refusals).to_have_count(count)
+        expect(lab.output(check)).to_contain_text(f"○ not started: {first.title} (1 point)")
+        assert len(lab.output(check).inner_text().splitlines()) == 2
+        shot(page, tmp_path, "not-started")
+
+        # Hints are folded until asked for.
+        hints = lab.cell(at[f"{first.name}-hints"]).locator("details")
+        expect(hints).to_have_count(3)
+        expect(hints.first.locator("p")).to_be_hidden()
+        hints.first.get_by_text("Hint 1").click()
+        expect(hints.first.locator("p")).to_be_visible()
+
+        # A misconception is answered with a reason, the right answer with "done".
+        wrong = next(cell for cell in first.wrong if cell.meta["caught"] == "check")
+        lab.write(answer, wrong.source)
+        lab.run(check)
+        expect(lab.output(check)).to_contain_text(f"✗ not yet: {first.title}")
+        expect(lab.output(check)).to_contain_text(wrong.meta["says"])
+        assert "Traceback" not in lab.output(check).inner_text()
+        shot(page, tmp_path, "not-yet")
+        lab.write(answer, first.answer.source)
+        lab.run(check)
+        expect(lab.output(check)).to_have_text(f"✓ done: {first.title} (1 point)")
+        shot(page, tmp_path, "done")
+
+        # The map knows.
+        page.get_by_role("tab", name="index.ipynb").click()
+        progress = places(clone / "work" / "index.ipynb")["progress-table"]
+        overview.run(progress)
+        expect(overview.output(progress)).to_contain_text(f"1 of {count} done")
+        shot(page, tmp_path, "progress")
+
+
+@pytest.fixture(scope="module")
+def course_folder(clone: pathlib.Path) -> pathlib.Path:
+    """A teacher's folder in which two students' submissions are graded."""
+    nbgrader("generate_assignment", MODULE, cwd=clone)
+    released = nbformat.read(clone / "release" / MODULE / NOTEBOOK, as_version=4)
+    for student in chosen():
+        path = clone / "submitted" / student.name / MODULE / NOTEBOOK
+        path.parent.mkdir(parents=True)
+        nbformat.write(submission(released, student.answers), path)
+    nbgrader("autograde", MODULE, "--create", cwd=clone)
+    return clone
+
+
+def test_class(page: Page, course_folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    with server(jupyterlab(), course_folder, tmp_path / "home") as address:
+        page.goto(f"{address}/lab?token={TOKEN}")
+        menu(page, "Nbgrader", "Formgrader")
+        formgrader = page.frame_locator("iframe")
+        row = formgrader.get_by_role("row").filter(has_text=MODULE)
+        expect(row).to_be_visible()
+        shot(page, tmp_path, "formgrader")
+        row.locator(".num-submissions a").click()
+        for student in chosen():
+            row = formgrader.get_by_role("row").filter(has_text=student.name)
+            expect(row).to_contain_text(f"{student.deserved} / {SOURCE.points}")
+        shot(page, tmp_path, "submissions")

@@ -1,0 +1,223 @@
+"""Mistakes in a source are named with file and line; a sound source survives JupyterLab."""
+
+from __future__ import annotations
+
+import re
+
+import jupytext
+import pytest
+from conftest import chosen_labs
+
+from grader.reference import execute, make_reference, to_text
+from grader.source import SourceError, read_source
+
+LABS = chosen_labs()
+
+SOUND = '''\
+# %% [markdown] minutes=10 datasets=[] systems=[]
+# # A small lab
+
+# %% [markdown]
+# ## You will be able to
+#
+# - count
+
+# %% role="setup"
+from labkit import open_lab
+
+lab = open_lab("99-test/01-small")
+
+# %% [markdown] topics=["4.1-8"]
+# ## Counting
+
+# %% [markdown] role="task" exercise="count" points=2 topics=["4.1-8"]
+# ### Count to three
+#
+# Write it.
+
+# %% role="answer" exercise="count"
+def count():
+    """Three."""
+    ### BEGIN SOLUTION
+    return 3
+    ### END SOLUTION
+
+# %% role="check" exercise="count"
+with lab.check("count") as answer:
+    answer.equal(answer.call("count"), 3, asked="three")
+
+# %% role="hidden" exercise="count"
+with lab.check("count", hidden=True) as answer:
+    answer.equal(answer.call("count"), 3, asked="three again")
+
+# %% [markdown] role="hint" exercise="count"
+# One?
+
+# %% [markdown] role="hint" exercise="count"
+# Look at your hand.
+
+# %% [markdown] role="hint" exercise="count"
+# `return ...`
+
+# %% role="right" exercise="count"
+def count():
+    return 1 + 2
+
+# %% role="wrong" exercise="count" misconception="a" caught="check" says="found: 1"
+def count():
+    return 1
+
+# %% role="wrong" exercise="count" misconception="b" caught="check" says="found: 2"
+def count():
+    return 2
+
+# %% role="wrong" exercise="count" misconception="c" caught="check" says="found: 4"
+def count():
+    return 4
+'''
+
+
+@pytest.fixture
+def source(tmp_path):
+    def write(text: str):
+        path = tmp_path / "99-test" / "01-small.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_a_sound_source(source):
+    lab = read_source(source(SOUND))
+    assert (lab.name, lab.title, lab.points) == ("99-test/01-small", "A small lab", 2)
+    assert lab.sections == {"Counting": ["4.1-8"]}
+    assert lab.exercises[0].section == "section “Counting” of this lab"
+
+
+def replaced(old: str, new: str, count: int = 1) -> str:
+    assert old in SOUND
+    return SOUND.replace(old, new, count)
+
+
+#: A broken source, the text at whose line the mistake stands, and words of the message.
+BROKEN = {
+    "no cell": ("print(1)\n", "", "no cell"),
+    "text first": ("x = 1\n" + SOUND, "", "before the first cell"),
+    "title": (replaced("# # A small lab", "# A small lab"), "", "title"),
+    "minutes": (replaced("minutes=10", 'minutes="ten"'), "", "needs minutes="),
+    "syntax": (replaced("return 3", "return 3 +"), "    return 3 +", "not Python"),
+    "role": (
+        replaced('role="hint"', 'role="tip"'),
+        '# %% [markdown] role="tip"',
+        "cannot have role 'tip'",
+    ),
+    "two set-ups": (
+        replaced('role="answer" exercise="count"', 'role="setup"'),
+        "",
+        "exactly one cell",
+    ),
+    "no exercise": (
+        replaced('role="check" exercise="count"', 'role="check"'),
+        '# %% role="check"',
+        "needs exercise",
+    ),
+    "no hint": (
+        replaced('[markdown] role="hint" exercise="count"', "[markdown]"),
+        '# %% [markdown] role="task"',
+        "2 hint cell(s)",
+    ),
+    "no right": (
+        replaced('role="right" exercise="count"', ""),
+        '# %% [markdown] role="task"',
+        "0 right cell(s)",
+    ),
+    "no solution": (replaced("### BEGIN SOLUTION", "###"), '# %% role="answer"', "BEGIN SOLUTION"),
+    "points": (replaced("points=2 ", ""), '# %% [markdown] role="task"', "points="),
+    "unknown exercise": (
+        SOUND + '\n# %% role="right" exercise="add"\nx = 1\n',
+        '# %% role="right" exercise="add"',
+        "no task cell",
+    ),
+    "wrong without words": (replaced(' says="found: 1"', ""), '# %% role="wrong"', "says="),
+    "wrong without place": (
+        replaced('caught="check"', 'caught="never"'),
+        '# %% role="wrong"',
+        "caught=",
+    ),
+    "direct touch": (
+        replaced('answer.equal(answer.call("count"), 3', "answer.equal(count(), 3"),
+        '# %% role="check"',
+        "not by name: count",
+    ),
+    "displayed last": (
+        replaced('asked="three")', 'asked="three")\n5'),
+        '# %% role="check"',
+        "ends with its",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_source_is_named_by_file_and_line(source, case):
+    text, at, words = BROKEN[case]
+    line = text[: text.index(at)].count("\n") + 1
+    path = source(text)
+    with pytest.raises(SourceError) as caught:
+        read_source(path)
+    assert re.match(
+        rf"{re.escape(str(path))}:{line}: .*{re.escape(words)}", str(caught.value), re.S
+    ), caught.value
+
+
+def run(source, text: str):
+    lab = read_source(source(text))
+    return execute(lab, make_reference(lab))
+
+
+PLAIN = SOUND.replace(
+    'from labkit import open_lab\n\nlab = open_lab("99-test/01-small")',
+    "from labkit.check import Check, LocalAnswers\nfrom labkit.check.verdicts import Exercise\n\n\n"
+    "class lab:\n    def check(name, hidden=False):\n"
+    "        e = Exercise(name, name, 2, 's')\n"
+    "        return Check(e, LocalAnswers(globals()), hidden=hidden, record=lambda o: None)",
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ("return 4", "not yet"),
+        ("return 1 / 0", "ZeroDivisionError"),
+        ("import sys; print(1, file=sys.stderr); return 3", "must not say: 1"),
+    ],
+)
+def test_a_reference_that_fails_or_warns_is_refused(source, answer, words):
+    with pytest.raises(SourceError, match=words):
+        run(source, PLAIN.replace("return 3", answer))
+
+
+def test_outputs_are_free_of_folders_and_addresses(source):
+    cell = "\n# %%\nimport os\nprint(os.getcwd(), object())\n"
+    notebook = run(source, PLAIN + cell)
+    assert notebook.cells[-1].outputs[0].text == "~/work <object object at 0x…>\n"
+
+
+def test_ids_come_from_names_and_content(source):
+    lab = read_source(source(SOUND))
+    first, second = make_reference(lab), make_reference(read_source(source(SOUND)))
+    assert to_text(first) == to_text(second)
+    ids = [cell["id"] for cell in first.cells]
+    assert {"count-task", "count-answer", "count-check", "count-hints"} < set(ids)
+    moved = make_reference(read_source(source(SOUND + "\n# %% [markdown]\n# End.\n")))
+    assert [cell["id"] for cell in moved.cells][: len(ids)] == ids
+
+
+@pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.name)
+def test_jupyterlab_saves_a_source_without_a_change(lab, tmp_path):
+    config = jupytext.config.load_jupytext_configuration_file(
+        str(lab.path.parents[2] / "jupytext.toml")
+    )
+    text = lab.path.read_text(encoding="utf-8")
+    notebook = jupytext.reads(text, fmt="py:percent", config=config)
+    assert jupytext.writes(notebook, fmt="py:percent", config=config) == text
