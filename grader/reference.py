@@ -15,6 +15,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from grader.source import ROOT, Cell, ExerciseSource, LabSource, SourceError
+from labkit.datasets import dataset
 from labkit.errors import CourseError
 
 #: A cell with this tag shows times or sizes that differ from run to run.
@@ -111,11 +112,16 @@ def _head_table(lab: LabSource) -> str:
         "Points": f"{lab.points} in {len(lab.exercises)} exercises",
         "Topics of the guide": ", ".join(topics),
         "Systems": ", ".join(lab.systems) or "none: only Python libraries",
-        "Data sets": ", ".join(lab.datasets) or "none",
+        "Data sets": ", ".join(_data(name) for name in lab.datasets) or "none",
     }
     return "\n".join(
         ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())]
     )
+
+
+def _data(name: str) -> str:
+    # A reader must know which values are nobody's.
+    return f"{name} (generated)" if dataset(name).resource.get("generated") else name
 
 
 def _task(exercise: ExerciseSource, cell: Cell, number: int) -> NotebookNode:

@@ -75,11 +75,11 @@ class Lab:
 
     def __repr__(self) -> str:
         count, points = len(self._outcomes), self.score().maximum
-        data = ", ".join(self._plan["datasets"]) or "none"
+        data = len(self._plan["datasets"])
         systems = ", ".join(self._plan["systems"]) or "none"
         return (
             f"{self._plan['title']}: {count} exercises, {points} points. "
-            f"Data verified: {data}. Systems: {systems}."
+            f"{data} data sets verified. Systems: {systems}."
         )
 
     def check(self, exercise: str, *, hidden: bool = False) -> Check:

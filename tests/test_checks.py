@@ -75,6 +75,12 @@ class TestOutcomes:
         with pytest.raises(NotYet, match="count raised KeyError: 'dep_time'"):
             run(handle, lambda a: a.call("count"))
 
+    def test_a_value_that_trips_the_check_is_not_yet(self):
+        handle, outcomes = check(count=lambda: 5)
+        with pytest.raises(NotYet, match=r"cannot read \(TypeError: object of type"):
+            run(handle, lambda a: a.equal(len(a.call("count")), 3, asked="three"))
+        assert outcomes == ["not yet"]
+
     def test_a_check_that_compares_nothing_is_a_defect(self):
         handle, _ = check(count=lambda: 4)
         with pytest.raises(AssertionError, match="compares nothing"):
