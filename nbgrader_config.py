@@ -18,6 +18,9 @@ c.CourseDirectory.ignore = ["*.py", "*.pyc", "README.md", "__pycache__", ".ipynb
 # For a class on one machine, set this to a folder that all users may write to.
 c.Exchange.root = os.environ.get("NBGRADER_EXCHANGE", str(root / "exchange"))
 
+# `./course lab` fills release/ too; unforced, nbgrader would skip it and record no assignment.
+c.GenerateAssignment.force = True
+
 # A stub does nothing and raises nothing: its check says "not started".
 c.ClearSolutions.code_stub = {"python": "# your code here"}
 

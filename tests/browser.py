@@ -97,8 +97,9 @@ def server(command: list[str], folder: pathlib.Path, home: pathlib.Path) -> Iter
 
 def jupyterlab(*options: str) -> list[str]:
     """JupyterLab as a teacher starts it, for :func:`server`."""
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser"]
-    return [*command, "--port={port}", "--ServerApp.port_retries=0", *options]
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--port={port}"]
+    # On a first start it asks about news, on top of the page.
+    return [*command, "--ServerApp.port_retries=0", "--LabApp.news_url=None", *options]
 
 
 def _wait(process: subprocess.Popen, address: str, log: pathlib.Path) -> None:

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from test_class import MODULE, NOTEBOOK, chosen, nbgrader
 
 from grader.demo import LAB
-from grader.samples import submission
+from grader.samples import sample_class, submission
 from grader.source import read_source
 
 SOURCE = read_source(LAB)
@@ -90,25 +90,52 @@ def test_self_study(page: Page, clone: pathlib.Path, tmp_path: pathlib.Path) -> 
 def course_folder(clone: pathlib.Path) -> pathlib.Path:
     """A teacher's folder in which two students' submissions are graded."""
     nbgrader("generate_assignment", MODULE, cwd=clone)
-    released = nbformat.read(clone / "release" / MODULE / NOTEBOOK, as_version=4)
     for student in chosen():
-        path = clone / "submitted" / student.name / MODULE / NOTEBOOK
-        path.parent.mkdir(parents=True)
-        nbformat.write(submission(released, student.answers), path)
+        _hand_in(clone, student.name, clone / "submitted" / student.name / MODULE / NOTEBOOK)
     nbgrader("autograde", MODULE, "--create", cwd=clone)
     return clone
 
 
-def test_class(page: Page, course_folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    with server(jupyterlab(), course_folder, tmp_path / "home") as address:
-        page.goto(f"{address}/lab?token={TOKEN}")
-        menu(page, "Nbgrader", "Formgrader")
-        formgrader = page.frame_locator("iframe")
-        row = formgrader.get_by_role("row").filter(has_text=MODULE)
-        expect(row).to_be_visible()
-        shot(page, tmp_path, "formgrader")
-        row.locator(".num-submissions a").click()
-        for student in chosen():
-            row = formgrader.get_by_role("row").filter(has_text=student.name)
-            expect(row).to_contain_text(f"{student.deserved} / {SOURCE.points}")
-        shot(page, tmp_path, "submissions")
+@pytest.fixture(scope="module")
+def classroom(
+    course_folder: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The address of a JupyterLab in the teacher's folder."""
+    with server(jupyterlab(), course_folder, tmp_path_factory.mktemp("home") / "new") as address:
+        yield address
+
+
+def _hand_in(folder: pathlib.Path, student: str, path: pathlib.Path) -> None:
+    """Write a sample student's copy of the released notebook."""
+    answers = next(s.answers for s in sample_class(SOURCE) if s.name == student)
+    released = nbformat.read(folder / "release" / MODULE / NOTEBOOK, as_version=4)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(submission(released, answers), path)
+
+
+def test_formgrader(page: Page, classroom: str, tmp_path: pathlib.Path) -> None:
+    page.goto(f"{classroom}/lab?token={TOKEN}")
+    menu(page, "Nbgrader", "Formgrader")
+    formgrader = page.frame_locator("iframe")
+    row = formgrader.get_by_role("row").filter(has_text=MODULE)
+    expect(row).to_be_visible()
+    shot(page, tmp_path, "formgrader")
+    row.locator(".num-submissions a").click()
+    for student in chosen():
+        row = formgrader.get_by_role("row").filter(has_text=student.name)
+        expect(row).to_contain_text(f"{student.deserved} / {SOURCE.points}")
+    shot(page, tmp_path, "submissions")
+
+
+@pytest.mark.parametrize("student", ["blank", "ada"])
+def test_validate(
+    page: Page, classroom: str, course_folder: pathlib.Path, tmp_path: pathlib.Path, student: str
+) -> None:
+    _hand_in(course_folder, student, course_folder / "desk" / f"{student}.ipynb")
+    page.goto(f"{classroom}/lab/tree/desk/{student}.ipynb?token={TOKEN}")
+    Notebook(page, SOURCE.title)
+    page.get_by_role("button", name="Validate").click()
+    dialog = page.locator(".jp-Dialog")
+    expect(dialog).to_contain_text("alid")
+    shot(page, tmp_path, "validated")
+    print(dialog.inner_text())

@@ -245,7 +245,7 @@ def test_kinds_leave_out_width_and_engine():
             ("a", pa.int8()),
             ("b", pa.large_string()),
             ("c", pa.dictionary(pa.int8(), pa.string())),
-            ("d", pa.timestamp("ns", "UTC")),
+            ("d", pa.timestamp("ns", "Etc/UTC")),
             ("e", pa.timestamp("ms")),
             ("f", pa.list_(pa.int32())),
             ("g", pa.decimal128(5, 2)),
@@ -273,6 +273,22 @@ def test_a_parquet_file_is_read(tmp_path):
         folder = answer.folder()
         answer.call("write", folder)
         answer.same_rows(answer.parquet(f"{folder}/x.parquet").read(), ROWS, asked="the rows")
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("SELECT flight FROM 'FILE' WHERE late > 5", None),
+        ("SELECT flight FROM 'FILE'", "a plan without Filters"),
+        ("SELECT flight FROM 'FILE' WHERE late > 5 ORDER BY late", "a plan with ORDER_BY"),
+    ],
+)
+def test_a_plan_of_a_real_engine(tmp_path, query, words):
+    pq.write_table(ROWS, tmp_path / "x.parquet")
+    query = query.replace("FILE", str(tmp_path / "x.parquet"))
+    plan = duckdb.sql(f"EXPLAIN {query}").fetchall()[0][1]
+    gap = compare.plan_gap(plan, ["PARQUET_SCAN", "Filters"], ["ORDER_BY"])
+    assert gap is None if words is None else words in gap
 
 
 def test_idempotence_names_what_a_second_run_added():

@@ -344,6 +344,24 @@ def test_an_interrupt_leaves_nothing_half_made(place: Place, number: int) -> Non
         os.kill(int((place.bin / "pid").read_text()), 0)
 
 
+def test_an_interrupt_while_a_process_starts_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    launcher, begun, popen = load(), [], subprocess.Popen
+
+    def interrupted_popen(command: list[str]) -> subprocess.Popen[bytes]:
+        begun.append(popen(command))
+        os.kill(os.getpid(), signal.SIGTERM)
+        return begun[0]
+
+    monkeypatch.setattr(launcher.subprocess, "Popen", interrupted_popen)
+    before = signal.signal(signal.SIGTERM, launcher.interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt), launcher.started(["sleep", "60"]):
+            pytest.fail("the block ran")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert begun[0].poll() is not None
+
+
 def test_of_two_at_once_the_second_waits(place: Place) -> None:
     place.fake_uv(f'while [ ! -e "{place.bin}/go" ]; do sleep 0.05; done')
     first = place.start("prepare")

@@ -9,7 +9,7 @@ import pytest
 from conftest import chosen_labs
 
 from grader.reference import execute, make_reference, to_text
-from grader.source import SourceError, read_source
+from grader.source import ROOT, SourceError, read_source
 
 LABS = chosen_labs()
 
@@ -221,3 +221,23 @@ def test_jupyterlab_saves_a_source_without_a_change(lab, tmp_path):
     text = lab.path.read_text(encoding="utf-8")
     notebook = jupytext.reads(text, fmt="py:percent", config=config)
     assert jupytext.writes(notebook, fmt="py:percent", config=config) == text
+
+
+@pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.name)
+def test_a_teacher_opens_and_saves_a_source_as_a_notebook(lab, clone):
+    """Through the contents manager that JupyterLab uses when jupytext is installed."""
+    from jupytext import TextFileContentsManager
+
+    manager = TextFileContentsManager(root_dir=str(clone))
+    path = str(lab.path.relative_to(ROOT))
+    before = (clone / path).read_bytes()
+    model = manager.get(path, type="notebook")
+    assert len(model["content"]["cells"]) == len(lab.cells)
+    manager.save(model, path)
+    assert (clone / path).read_bytes() == before
+    edited = next(c for c in model["content"]["cells"] if c["cell_type"] == "markdown")
+    edited["source"] += "\n\nOne more line."
+    manager.save(model, path)
+    assert b"# One more line.\n" in (clone / path).read_bytes()
+    assert read_source(clone / path).points == lab.points
+    (clone / path).write_bytes(before)

@@ -181,7 +181,14 @@ def wind_knots(report):
 # ## What a CSV file forgets
 #
 # A CSV file (comma-separated values) is text. It stores no types, no null and no encoding. Each
-# reader guesses them anew, from the values that happen to be there.
+# reader guesses them anew, from the values that happen to be there. Guess the encoding wrong, and
+# no error tells you:
+
+# %%
+"São Paulo".encode("utf-8").decode("latin-1")
+
+# %% [markdown]
+# So state it: UTF-8, unless the sender says otherwise. Types are the next guess.
 #
 # **Predict:** the clock time `dep_time` is a whole number, such as 517 for 5:17. Five flights of
 # the day were cancelled and have none. Which type will pandas choose for the column?

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +17,10 @@ from typing import Any
 import pyarrow as pa
 
 from labkit.check.wire import Opaque
+
+
+#: What libraries call the one zone: DuckDB says Etc/UTC, ISO 8601 says +00:00.
+UTC_NAMES = ("UTC", "Etc/UTC", "+00:00", "Z", "GMT", "Etc/GMT", "utc")
 
 
 def as_table(value: Any) -> pa.Table | str:
@@ -50,7 +55,8 @@ def kind(type_: pa.DataType) -> str:
     if pa.types.is_dictionary(type_):
         return kind(type_.value_type)
     if pa.types.is_timestamp(type_):
-        return f"timestamp[{type_.tz}]" if type_.tz else "timestamp without zone"
+        zone = "UTC" if type_.tz in UTC_NAMES else type_.tz
+        return f"timestamp[{zone}]" if zone else "timestamp without zone"
     if pa.types.is_list(type_) or pa.types.is_large_list(type_):
         return f"list of {kind(type_.value_type)}"
     names = {
@@ -102,6 +108,15 @@ def rows_gap(got: Any, expected: Any, *, key: Sequence[str] = ()) -> str | None:
     if key:
         return _keyed_gap(mine, asked, names, key)
     return _bag_gap(mine, asked, names)
+
+
+def plan_gap(plan: str, uses: Sequence[str], avoids: Sequence[str]) -> str | None:
+    """Look for operators (or files, indexes, columns) in the text of an engine's query plan."""
+    missing = [name for name in uses if name not in plan]
+    if missing:
+        return f"a plan without {_list(missing)}: {_squeeze(plan)}"
+    unwanted = [name for name in avoids if name in plan]
+    return f"a plan with {_list(unwanted)}: {_squeeze(plan)}" if unwanted else None
 
 
 def equal(got: Any, expected: Any) -> bool:
@@ -205,6 +220,12 @@ def _show(value: Any) -> str:
         case dt.date():
             return value.isoformat()
     return repr(value)
+
+
+def _squeeze(plan: str) -> str:
+    """A plan without its box drawing, on one line."""
+    words = re.sub(r"[^\w.,:;=<>()'\"*/+-]+", " ", plan).split()
+    return " ".join(words)[:200]
 
 
 def _list(names: Sequence[str]) -> str:

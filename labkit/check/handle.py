@@ -66,7 +66,9 @@ class Check:
         if isinstance(error, Exception) and not isinstance(error, NotYet):
             # The reference passes, so what trips the check is a value of an unforeseen form.
             what = f"one that the check cannot read ({type(error).__name__}: {str(error)[:120]})"
-            error = NotYet(self._exercise, "a value as the task describes", what, hidden=self._hidden)
+            error = NotYet(
+                self._exercise, "a value as the task describes", what, hidden=self._hidden
+            )
             self._record("not yet")
             raise error from None
         if error is not None:
@@ -131,6 +133,13 @@ class Check:
     def same_rows(self, got: Any, expected: Any, *, asked: str, key: Sequence[str] = ()) -> None:
         """The same rows in any order; ``key`` columns make the message name the row."""
         gap = compare.rows_gap(got, expected, key=key)
+        self.true(gap is None, asked=asked, found=gap or "")
+
+    def plan(
+        self, plan: str, *, asked: str, uses: Sequence[str] = (), avoids: Sequence[str] = ()
+    ) -> None:
+        """A query plan, as text of the engine's EXPLAIN, that uses these words and not those."""
+        gap = compare.plan_gap(plan, uses, avoids)
         self.true(gap is None, asked=asked, found=gap or "")
 
     def idempotent(self, first: Any, second: Any, *, asked: str) -> None:
