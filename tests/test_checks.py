@@ -280,14 +280,14 @@ def test_a_parquet_file_is_read(tmp_path):
     [
         ("SELECT flight FROM 'FILE' WHERE late > 5", None),
         ("SELECT flight FROM 'FILE'", "a plan without Filters"),
-        ("SELECT flight FROM 'FILE' WHERE late > 5 ORDER BY late", "a plan with ORDER_BY"),
+        ("SELECT flight FROM 'FILE' WHERE late > 5 ORDER BY late", "a plan with Order By"),
     ],
 )
 def test_a_plan_of_a_real_engine(tmp_path, query, words):
     pq.write_table(ROWS, tmp_path / "x.parquet")
     query = query.replace("FILE", str(tmp_path / "x.parquet"))
     plan = duckdb.sql(f"EXPLAIN {query}").fetchall()[0][1]
-    gap = compare.plan_gap(plan, ["PARQUET_SCAN", "Filters"], ["ORDER_BY"])
+    gap = compare.plan_gap(plan, ["PARQUET_SCAN", "Filters"], ["Order By"])
     assert gap is None if words is None else words in gap
 
 
