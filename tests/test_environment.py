@@ -23,7 +23,7 @@ from grader.work import MAP
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LAYERS = PROJECT["dependency-groups"]
-LOCKS = ("main", "test", "torch", "uv")
+LOCKS = ("main", "test", "spark", "torch", "uv")
 
 
 def lock(name: str) -> list[Requirement]:
