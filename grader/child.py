@@ -205,7 +205,7 @@ def _answer(
     done = {"status": "ok"}
     match header["op"]:
         case "run":
-            items, count = shell.run(header["source"], limits)
+            items, count = shell.run(body.decode("utf-8", "replace"), limits)
             return done | {"count": count}, json.dumps(items).encode("utf-8", "surrogatepass")
         case "value":
             with _alarm(limits.call_seconds):

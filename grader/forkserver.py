@@ -24,7 +24,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from grader.sandbox import LINUX, Limits, keep
+from grader.sandbox import LINUX, Limits, can_mount, keep
 from labkit.errors import CourseError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -139,6 +139,7 @@ def serve(plan: dict[str, Any]) -> None:
         message = f"The grader cannot fork safely: a library of the lab runs {threads} threads."
         control.send(json.dumps({"error": message}).encode())
         return
+    can_mount()
     control.send(json.dumps({"threads": threads}).encode())
     # What is there now is shared by all forks; moving it would copy it into each.
     gc.collect()

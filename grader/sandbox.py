@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import functools
 import json
 import os
 import pathlib
@@ -77,11 +78,13 @@ def keep(
     scratch: str,
     off: frozenset[str],
     run: Callable[[list[str], str], None],
+    inner: list[socket.socket],
 ) -> NoReturn:
     """Fork a walled process that calls ``run(layers, work_dir)``; stay as its keeper.
 
     Kills it when the other end of ``lifeline`` closes or a limit is passed, then reports. ``off``
-    names layers to leave out, for the tests that prove what each of them stops.
+    names layers to leave out, for the tests that prove what each of them stops; ``inner`` are the
+    sockets that only the process inside holds.
     """
     confine.die_with_parent()
     with contextlib.suppress(OSError):
@@ -99,6 +102,8 @@ def keep(
         except BaseException as error:
             sys.stderr.write(f"sandbox: {type(error).__name__}: {error}\n")
         os._exit(70)
+    for held in inner:
+        held.close()
     report = _watch(process, lifeline, limits, walls)
     shutil.rmtree(folder, ignore_errors=True)
     with contextlib.suppress(OSError):
@@ -114,9 +119,11 @@ def _as_init(run: Callable[[], None]) -> NoReturn:
             os.setpgid(0, 0)
         try:
             run()
-        finally:
-            os._exit(71)
-    os.closerange(3, 65536)
+        except BaseException as error:
+            # Standard error may be the student's by now; the keeper's own is the grader's.
+            sys.__stderr__.write(f"sandbox: {type(error).__name__}\n")
+        os._exit(71)
+    os.closerange(3, 1024)
     while True:
         pid, status = os.wait()
         if pid == child:
@@ -191,13 +198,13 @@ class _Walls:
         """Enter the namespaces that only a fork can enter."""
         if not LINUX:
             return
+        mounts = can_mount()
         # Root makes the mounts with its own rights and gets its namespace later, as nobody.
-        if os.geteuid() != 0 and "user" not in self.off:
-            self._own_users()
+        if os.geteuid() != 0 and "user" not in self.off and _own_users():
+            self.active.add("user")
         if "pid" not in self.off and _libc.unshare(_NEWPID) == 0:
             self.active.add("pid")
-        # Tried here in a throw-away process: inside, a failure would leave half a wall.
-        self.may_mount = not self.off & {"mount", "pid"} and "pid" in self.active and _can_mount()
+        self.may_mount = "mount" not in self.off and "pid" in self.active and mounts
 
     def inside(self, limits: Limits, view: list[str], scratch: str, folder: str) -> str:
         """Close the walls around this process; returns its work directory."""
@@ -217,8 +224,8 @@ class _Walls:
             home = folder
         if os.geteuid() == 0:
             _become_nobody(home)
-            if "user" not in self.off and LINUX:
-                self._own_users()
+            if LINUX and "user" not in self.off and _own_users():
+                self.active.add("user")
         os.makedirs(home, exist_ok=True)
         os.chdir(home)
         if "limits" not in self.off:
@@ -236,29 +243,51 @@ class _Walls:
                 self.active.add("seccomp")
         return home
 
-    def _own_users(self) -> None:
-        uid, gid = os.geteuid(), os.getegid()
-        if _libc.unshare(_NEWUSER) != 0:
-            return
-        pathlib.Path("/proc/self/setgroups").write_text("deny")
-        pathlib.Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
-        pathlib.Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
-        self.active.add("user")
 
+@functools.cache
+def can_mount() -> bool:
+    """Whether mounts of our own can be had here; tried once, in a process that is thrown away."""
 
-def _can_mount() -> bool:
-    """Whether a mount namespace with mounts of our own can be had here."""
+    def attempt() -> None:
+        if os.geteuid() != 0:
+            _own_users()
+        _must(_libc.unshare(_NEWPID | _NEW["mount"]), "unshare")
+        child = os.fork()
+        if child == 0:
+            _in_throw_away(mounts)
+        if os.waitpid(child, 0)[1]:
+            raise OSError("no mounts")
+
+    def mounts() -> None:
+        _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
+        _mount("proc", "/proc", "proc")
+        _mount("tmpfs", "/tmp", "tmpfs", 0, "size=4k")
+
+    if not LINUX:
+        return False
     child = os.fork()
     if child == 0:
-        done = False
-        with contextlib.suppress(BaseException):
-            _must(_libc.unshare(_NEW["mount"]), "unshare")
-            _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
-            _mount("tmpfs", "/tmp", "tmpfs", 0, "size=4k")
-            _mount("proc", "/proc", "proc")
-            done = True
-        os._exit(0 if done else 1)
+        _in_throw_away(attempt)
     return os.waitpid(child, 0)[1] == 0
+
+
+def _in_throw_away(run: Callable[[], None]) -> NoReturn:
+    try:
+        run()
+    except BaseException:
+        os._exit(1)
+    os._exit(0)
+
+
+def _own_users() -> bool:
+    """A user namespace with only this process's own user and group in it."""
+    uid, gid = os.geteuid(), os.getegid()
+    if _libc.unshare(_NEWUSER) != 0:
+        return False
+    pathlib.Path("/proc/self/setgroups").write_text("deny")
+    pathlib.Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+    pathlib.Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+    return True
 
 
 def _must(result: int, what: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 import requests
@@ -46,13 +48,24 @@ def browser_page() -> Iterator[Page]:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
         yield page
         browser.close()
 
 
+@dataclass(frozen=True)
+class Server:
+    """A running Jupyter server."""
+
+    address: str
+    pid: int
+
+
 @contextlib.contextmanager
-def server(command: list[str], folder: pathlib.Path, home: pathlib.Path) -> Iterator[str]:
-    """Run a Jupyter server in ``folder`` and yield its address; ``{port}`` stands for its port.
+def server(
+    command: list[str], folder: pathlib.Path, home: pathlib.Path, **variables: str
+) -> Iterator[Server]:
+    """Run a Jupyter server in ``folder`` and yield it; ``{port}`` stands for its port.
 
     Its settings are fresh ones in ``home``, so nobody's own JupyterLab plays a part.
     """
@@ -61,6 +74,11 @@ def server(command: list[str], folder: pathlib.Path, home: pathlib.Path) -> Iter
         port = probe.getsockname()[1]
     config = home / "config"
     config.mkdir(parents=True)
+    labconfig = config / "labconfig"
+    labconfig.mkdir()
+    # On a first start JupyterLab asks about news, on top of the page.
+    news = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
+    (labconfig / "default_setting_overrides.json").write_text(json.dumps(news))
     # Tests in a container run as root, which a server refuses unless told otherwise.
     (config / "jupyter_server_config.json").write_text('{"ServerApp": {"allow_root": true}}')
     environment = {
@@ -72,6 +90,7 @@ def server(command: list[str], folder: pathlib.Path, home: pathlib.Path) -> Iter
         "IPYTHONDIR": str(home / "ipython"),
         # The launcher or nbgrader_config.py must bring labkit, not the run of the tests.
         "PYTHONPATH": "",
+        **variables,
     }
     log = home / "server.log"
     with log.open("wb") as words:
@@ -85,7 +104,7 @@ def server(command: list[str], folder: pathlib.Path, home: pathlib.Path) -> Iter
         )
     try:
         _wait(process, f"http://127.0.0.1:{port}", log)
-        yield f"http://127.0.0.1:{port}"
+        yield Server(f"http://127.0.0.1:{port}", process.pid)
     finally:
         process.send_signal(signal.SIGTERM)  # kernels have sessions of their own: it ends them
         try:
@@ -98,8 +117,7 @@ def server(command: list[str], folder: pathlib.Path, home: pathlib.Path) -> Iter
 def jupyterlab(*options: str) -> list[str]:
     """JupyterLab as a teacher starts it, for :func:`server`."""
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--port={port}"]
-    # On a first start it asks about news, on top of the page.
-    return [*command, "--ServerApp.port_retries=0", "--LabApp.news_url=None", *options]
+    return [*command, "--ServerApp.port_retries=0", *options]
 
 
 def _wait(process: subprocess.Popen, address: str, log: pathlib.Path) -> None:
@@ -121,6 +139,9 @@ class Notebook:
         self.page = page
         self.panel = page.locator(".jp-NotebookPanel:visible")
         expect(self.panel.get_by_role("heading", name=title)).to_be_visible()
+        # JupyterLab drops what it is asked to run before the kernel is there.
+        ready = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
+        expect(self.panel.locator(ready)).to_be_visible()
 
     def cell(self, index: int) -> Locator:
         """A cell, in view: JupyterLab draws the others late or not at all."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import json
 import os
@@ -56,6 +57,11 @@ def test_a_lock_holds_what_the_list_asks_for(name: str, wanted: list[str]) -> No
     found = pins(name)
     for requirement in map(Requirement, wanted):
         assert requirement.specifier.contains(found[canonicalize_name(requirement.name)])
+
+
+def test_the_launcher_knows_every_layer() -> None:
+    known = re.search(r"^LAYERS = (\{.*?\})$", (ROOT / "course").read_text(), re.M | re.S)[1]
+    assert set(ast.literal_eval(known)) == {"main", *LAYERS}
 
 
 @pytest.mark.parametrize("layer", LAYERS)

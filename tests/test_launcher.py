@@ -307,12 +307,13 @@ def test_a_package_without_a_wheel_for_this_machine(real: Place) -> None:
     assert real.environments() == []
 
 
-def test_no_disk_space(tmp_path: pathlib.Path) -> None:
+def test_no_disk_space(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     launcher = load()
     usage = collections.namedtuple("Usage", "free")
-    launcher.check_space(str(tmp_path), ["main"], lambda folder: usage(10**10))
-    with pytest.raises(launcher.CourseError, match=r"needs about 4\.0 GB .* has 1\.0 GB free"):
-        launcher.check_space(str(tmp_path), ["main"], lambda folder: usage(10**9))
+    monkeypatch.setattr(launcher, "LAYERS", {"main": (1, 4000), "test": (1, 500)})
+    launcher.check_space(str(tmp_path), ["main"], lambda folder: usage(4 * 10**9))
+    with pytest.raises(launcher.CourseError, match=r"needs about 4\.5 GB .* has 4\.0 GB free"):
+        launcher.check_space(str(tmp_path), ["main", "test"], lambda folder: usage(4 * 10**9))
 
 
 def test_a_cache_that_cannot_be_written(place: Place) -> None:
@@ -321,7 +322,7 @@ def test_a_cache_that_cannot_be_written(place: Place) -> None:
 
 
 def test_an_unknown_layer(place: Place) -> None:
-    assert_one_sentence(place.run("prepare", "nosuch"), "'nosuch'", "main, test, torch")
+    assert_one_sentence(place.run("prepare", "nosuch"), "'nosuch'", ", ".join(load().LAYERS))
     assert not place.cache.exists()
 
 

@@ -91,15 +91,15 @@ class Check:
 
     def put(self, name: str, data: bytes | str) -> str:
         """Give the answer a file named ``name``; returns the path to pass to :meth:`call`."""
-        return self._answers.put(name, data.encode() if isinstance(data, str) else data)
+        return self._ask(self._answers.put, name, data.encode() if isinstance(data, str) else data)
 
     def folder(self) -> str:
         """The path of a new, empty folder on the answer's side."""
-        return self._answers.folder()
+        return self._ask(self._answers.folder)
 
     def files(self, folder: str) -> list[str]:
         """All files that lie below ``folder``, relative to it and sorted."""
-        return self._answers.files(folder)
+        return self._ask(self._answers.files, folder)
 
     def read(self, path: str) -> bytes:
         """The bytes of a file that the answer wrote."""
@@ -147,7 +147,7 @@ class Check:
         gap = compare.rows_gap(second, first)
         self.true(gap is None, asked=asked, found=f"after a second run, {gap}")
 
-    def _ask(self, question: Callable[..., bytes], *args: Any) -> bytes:
+    def _ask(self, question: Callable[..., Any], *args: Any) -> Any:
         try:
             return question(*args)
         except AnswerError as error:
