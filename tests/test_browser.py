@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 from collections.abc import Iterator
 
 import nbformat
@@ -41,6 +42,9 @@ def test_self_study(page: Page, clone: pathlib.Path, tmp_path: pathlib.Path) -> 
         # The default page is the map, and it leads to the lab.
         page.goto(f"{running.address}/?token={TOKEN}")
         overview = Notebook(page, "The map of labs")
+        # A map that was only opened does not ask to be saved.
+        tab = page.get_by_role("tab", name="index.ipynb")
+        expect(tab).not_to_have_class(re.compile("jp-mod-dirty"))
         shot(page, tmp_path, "map")
         overview.panel.get_by_role("link", name=SOURCE.title).click()
         lab = Notebook(page, SOURCE.title)
@@ -79,7 +83,7 @@ def test_self_study(page: Page, clone: pathlib.Path, tmp_path: pathlib.Path) -> 
         shot(page, tmp_path, "done")
 
         # The map knows.
-        page.get_by_role("tab", name="index.ipynb").click()
+        tab.click()
         progress = places(clone / "work" / "index.ipynb")["progress-table"]
         overview.run(progress)
         expect(overview.output(progress)).to_contain_text(f"1 of {count} done")
@@ -125,6 +129,16 @@ def test_formgrader(page: Page, classroom: str, tmp_path: pathlib.Path) -> None:
         row = formgrader.get_by_role("row").filter(has_text=student.name)
         expect(row).to_contain_text(f"{student.deserved} / {SOURCE.points}")
     shot(page, tmp_path, "submissions")
+
+    # Manual grading shows the verdict of each check below the answer.
+    for link in ("Manual Grading", MODULE, LAB.stem):
+        formgrader.get_by_role("link", name=link, exact=True).click()
+    kim = next(student for student in chosen() if student.name == "kim")
+    row = formgrader.get_by_role("row").filter(has_text=f"{kim.deserved} / {SOURCE.points}")
+    row.get_by_role("link", name="Submission").click()
+    verdict = formgrader.get_by_text("✗ not yet").first
+    verdict.scroll_into_view_if_needed()
+    shot(page, tmp_path, "manual-grading")
 
 
 @pytest.mark.parametrize("student", ["blank", "ada"])
