@@ -16,7 +16,12 @@ c.CourseDirectory.source_directory = "curriculum"
 c.CourseDirectory.ignore = ["*.py", "*.pyc", "README.md", "__pycache__", ".ipynb_checkpoints"]
 
 # For a class on one machine, set this to a folder that all users may write to.
-c.Exchange.root = os.environ.get("NBGRADER_EXCHANGE", str(root / "exchange"))
+exchange = pathlib.Path(os.environ.get("NBGRADER_EXCHANGE", root / "exchange"))
+if not exchange.is_dir() and exchange.parent == root:
+    # nbgrader wants it writable for all, and formgrader warns as long as there is none.
+    exchange.mkdir()
+    exchange.chmod(0o777)
+c.Exchange.root = str(exchange)
 
 # `./course lab` fills release/ too; unforced, nbgrader would skip it and record no assignment.
 c.GenerateAssignment.force = True

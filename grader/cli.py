@@ -19,7 +19,10 @@ First steps:
   ./course demo    see a class handed out, collected, graded and returned
   ./course test    run every test
 
-Teachers run nbgrader itself:  ./course exec nbgrader --help
+\b
+The launcher also knows:
+  ./course exec PROGRAM ...    any program of the environment, such as nbgrader
+  ./course prepare LAYER       packages that only some labs need: test, spark, torch
 """
 
 
@@ -58,7 +61,12 @@ def lab(port: int, browser: bool) -> None:
         )
     command = [sys.executable, "-m", "jupyterlab", f"--port={port}", "--ServerApp.port_retries=0"]
     command += [f"--notebook-dir={WORK}", f"--LabApp.default_url=/lab/tree/{MAP.name}"]
-    os.execv(sys.executable, command if browser else [*command, "--no-browser"])
+    if not browser:
+        command.append("--no-browser")
+    if os.geteuid() == 0:
+        # In a container there is often no other user, and the server listens on loopback only.
+        command.append("--allow-root")
+    os.execv(sys.executable, command)
 
 
 @course.command()

@@ -8,6 +8,7 @@ import pathlib
 import shutil
 
 import nbformat
+from ipykernel.ipkernel import IPythonKernel
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from grader.build import map_table, prepare_data, read_labs
@@ -65,8 +66,12 @@ def _map() -> str:
         ),
         new_code_cell("from labkit.progress import table\n\ntable()", id="progress-table"),
     ]
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    return to_text(new_notebook(cells=cells, metadata={"kernelspec": kernel}))
+    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    # JupyterLab would add the language, and count a map that was only opened as changed.
+    language = IPythonKernel.language_info
+    return to_text(
+        new_notebook(cells=cells, metadata={"kernelspec": kernel, "language_info": language})
+    )
 
 
 def _digest(path: pathlib.Path) -> str:

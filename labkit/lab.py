@@ -78,8 +78,8 @@ class Lab:
         data = len(self._plan["datasets"])
         systems = ", ".join(self._plan["systems"]) or "none"
         return (
-            f"{self._plan['title']}: {count} exercises, {points} points. "
-            f"{data} data sets verified. Systems: {systems}."
+            f"{self._plan['title']}: {count} exercises, {points} points\n"
+            f"{data} data sets verified, systems: {systems}"
         )
 
     def check(self, exercise: str, *, hidden: bool = False) -> Check:
@@ -102,8 +102,8 @@ class Lab:
 
     def close(self) -> Score:
         """End the lab: say what is left and show the score."""
-        left = [title for title, _, outcome in self.score().rows if outcome != "done"]
-        print("All exercises are done." if not left else f"Still to do: {', '.join(left)}.")
+        left = sum(outcome != "done" for _, _, outcome in self.score().rows)
+        print(f"{left} of {len(self._outcomes)} exercises are left." if left else "All is done.")
         return self.score()
 
     def _record(self, exercise: str, outcome: str) -> None:

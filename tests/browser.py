@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import pathlib
 import shutil
@@ -74,11 +73,6 @@ def server(
         port = probe.getsockname()[1]
     config = home / "config"
     config.mkdir(parents=True)
-    labconfig = config / "labconfig"
-    labconfig.mkdir()
-    # On a first start JupyterLab asks about news, on top of the page.
-    news = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
-    (labconfig / "default_setting_overrides.json").write_text(json.dumps(news))
     # Tests in a container run as root, which a server refuses unless told otherwise.
     (config / "jupyter_server_config.json").write_text('{"ServerApp": {"allow_root": true}}')
     environment = {

@@ -45,6 +45,8 @@ def test_self_study(page: Page, clone: pathlib.Path, tmp_path: pathlib.Path) -> 
         # A map that was only opened does not ask to be saved.
         tab = page.get_by_role("tab", name="index.ipynb")
         expect(tab).not_to_have_class(re.compile("jp-mod-dirty"))
+        # No dialog of a first start lies over the page.
+        expect(page.get_by_text("Jupyter news")).to_have_count(0)
         shot(page, tmp_path, "map")
         overview.panel.get_by_role("link", name=SOURCE.title).click()
         lab = Notebook(page, SOURCE.title)

@@ -136,7 +136,9 @@ def test_binder_starts_like_the_launcher_and_opens_the_map() -> None:
     shown = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
     assert shown["PYTHONPATH"] == str(ROOT)
     assert {shown[name] for name in re.findall(r'"(\w+)"', names)} == {"1"}
-    settings = pathlib.Path(shown["JUPYTER_CONFIG_PATH"], "jupyter_server_config.json")
+    opens, quiet = map(pathlib.Path, shown["JUPYTER_CONFIG_PATH"].split(os.pathsep))
+    assert (quiet / "labconfig" / "default_setting_overrides.json").is_file()
+    settings = opens / "jupyter_server_config.json"
     opened = json.loads(settings.read_text())["LabApp"]["default_url"]
     assert opened == f"/lab/tree/{MAP.relative_to(ROOT)}"
 

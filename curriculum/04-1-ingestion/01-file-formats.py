@@ -89,14 +89,21 @@ def wind_knots(report: str) -> int | None:
     ### BEGIN SOLUTION
     import re
 
-    group = re.search(r"(?:^| )(?:\d{3}|VRB|///)(\d{2,3})(?:G\d{2,3})?KT(?: |$)", report)
+    group = re.search(
+        r"(?:^| )(?:\d{3}|VRB|///)(\d{2,3})(?:G\d{2,3})?KT(?: |$)", report
+    )
     return int(group[1]) if group else None
     ### END SOLUTION
 
 
 # %% role="check" exercise="wind"
 with lab.check("wind") as answer:
-    for group, knots in {"19012G20KT": 12, "VRB03KT": 3, "/////KT": None, "00000KT": 0}.items():
+    for group, knots in {
+        "19012G20KT": 12,
+        "VRB03KT": 3,
+        "/////KT": None,
+        "00000KT": 0,
+    }.items():
         report = f"KJFK 101551Z {group} 10SM 26/19 A3012"
         answer.equal(
             answer.call("wind_knots", report),
@@ -110,9 +117,7 @@ with lab.check("wind", hidden=True) as answer:
     for knots in speeds:
         gust = f"G{knots + 11:02d}" if knots % 2 else ""
         # Runway visual range and remarks hold groups that look like wind.
-        report = (
-            f"KLGA 030951Z 310{knots:02d}{gust}KT 9SM R04R/2600FT 03/M02 A3011 RMK PK WND 32040/17"
-        )
+        report = f"KLGA 030951Z 310{knots:02d}{gust}KT 9SM R04R/2600FT 03/M02 A3011 RMK PK WND 32040/17"
         answer.equal(
             answer.call("wind_knots", report),
             knots,
@@ -239,7 +244,15 @@ def read_departures(path: str) -> pd.DataFrame:
     ### BEGIN SOLUTION
     frame = pd.read_csv(
         path,
-        usecols=["carrier", "origin", "dest", "tailnum", "flight", "dep_time", "time_hour"],
+        usecols=[
+            "carrier",
+            "origin",
+            "dest",
+            "tailnum",
+            "flight",
+            "dep_time",
+            "time_hour",
+        ],
         dtype={
             "carrier": "string",
             "origin": "string",
@@ -262,7 +275,9 @@ with lab.check("typed-read") as answer:
     types = {name: "text" for name in ("carrier", "origin", "dest", "tailnum")}
     types |= {"flight": "integer", "dep_time": "integer", "time_hour": "timestamp[UTC]"}
     day = answer.call("read_departures", str(dataset("flights-day-csv").path))
-    answer.schema(day, types, asked="the columns and types of the task, for the day's file")
+    answer.schema(
+        day, types, asked="the columns and types of the task, for the day's file"
+    )
     answer.same_rows(
         day,
         dataset("flights-day-parquet").arrow().select(list(types)),
@@ -313,10 +328,14 @@ with lab.check("typed-read", hidden=True) as answer:
                 f'x,{row["carrier"]},{row["flight"]},{tail},{row["origin"]},"""quoted"", Ñuñoa",'
                 f"{left},{row['time_hour']:%Y-%m-%dT%H:%M:%SZ}"
             )
-        got = answer.call("read_departures", answer.put("day.csv", "\n".join(lines) + "\n"))
+        got = answer.call(
+            "read_departures", answer.put("day.csv", "\n".join(lines) + "\n")
+        )
         answer.schema(got, types, asked="the same types, whatever values a day has")
         answer.same_rows(got, rows, asked="every row with its values", key=["flight"])
-    empty = answer.put("day.csv", "carrier,flight,tailnum,origin,dest,dep_time,time_hour\n")
+    empty = answer.put(
+        "day.csv", "carrier,flight,tailnum,origin,dest,dep_time,time_hour\n"
+    )
     got = answer.call("read_departures", empty)
     answer.schema(got, types, asked="the same types for a file without rows")
 
@@ -380,7 +399,9 @@ def read_departures(path):
         row["time_hour"] = datetime.fromisoformat(row["time_hour"])
     text, number = pa.string(), pa.int32()
     kinds = [pa.timestamp("us", "UTC"), text, text, text, text, number, number]
-    return pa.Table.from_pylist(rows, schema=pa.schema(list(zip(names, kinds, strict=True))))
+    return pa.Table.from_pylist(
+        rows, schema=pa.schema(list(zip(names, kinds, strict=True)))
+    )
 
 
 # %% role="wrong" exercise="typed-read" misconception="The reader's guess is good enough" caught="check" says="dep_time"
@@ -419,7 +440,9 @@ def read_departures(path):
         dtype=dict.fromkeys(names, "string"),
     )
     frame["time_hour"] = pd.to_datetime(frame["time_hour"], utc=True)
-    return frame.fillna({"dep_time": "0"}).astype({"flight": "Int64", "dep_time": "Int64"})
+    return frame.fillna({"dep_time": "0"}).astype(
+        {"flight": "Int64", "dep_time": "Int64"}
+    )
 
 
 # %% role="wrong" exercise="typed-read" misconception="An instant without its zone is enough" caught="check" says="timestamp without zone"
@@ -432,7 +455,9 @@ def read_departures(path):
         na_values={"tailnum": ["NA"], "dep_time": ["NA"]},
         dtype=dict.fromkeys(names, "string"),
     )
-    frame["time_hour"] = pd.to_datetime(frame["time_hour"], utc=True).dt.tz_localize(None)
+    frame["time_hour"] = pd.to_datetime(frame["time_hour"], utc=True).dt.tz_localize(
+        None
+    )
     return frame.astype({"flight": "Int64", "dep_time": "Int64"})
 
 
@@ -447,7 +472,9 @@ def read_departures(path):
         parse_dates=["time_hour"],
     )
     if frame["dep_time"].isna().any():
-        frame["dep_time"] = frame["dep_time"].astype("Int64").where(frame["dep_time"].notna())
+        frame["dep_time"] = (
+            frame["dep_time"].astype("Int64").where(frame["dep_time"].notna())
+        )
     return frame if frame["dep_time"].notna().any() else frame.assign(dep_time="")
 
 
@@ -462,7 +489,9 @@ def read_departures(path):
 # hours lie between them?
 
 # %%
-saturday, sunday = (pd.Timestamp(f"2013-11-0{day} 06:00", tz="America/New_York") for day in (2, 3))
+saturday, sunday = (
+    pd.Timestamp(f"2013-11-0{day} 06:00", tz="America/New_York") for day in (2, 3)
+)
 print(
     "Saturday",
     saturday,
@@ -475,9 +504,9 @@ print(
 # %% [markdown] role="task" exercise="local-to-utc" points=2 topics=["4.1-8"]
 # ### Put local times on one clock
 #
-# Write `scheduled_utc(flights)`. It takes a pandas DataFrame with the integer columns `carrier`
-# (text), `flight`, `year`, `month`, `day` and `sched_dep_time` (local time in New York, hours and
-# minutes as one number: 605 is 6:05).
+# Write `scheduled_utc(flights)`. It takes a pandas DataFrame with the text column `carrier` and
+# the integer columns `flight`, `year`, `month`, `day` and `sched_dep_time` (local time in New York,
+# hours and minutes as one number: 605 is 6:05).
 #
 # It returns a table with `carrier`, `flight` and `scheduled`, a timestamp in the zone UTC, one
 # row for each row given. For example:
@@ -505,28 +534,32 @@ def scheduled_utc(flights: pd.DataFrame) -> pd.DataFrame:
 # %% role="check" exercise="local-to-utc"
 with lab.check("local-to-utc") as answer:
     flights = dataset("flights").frame()
-    weekend = flights[(flights["month"] == 11) & flights["day"].isin([2, 3])]
     names = ["carrier", "flight", "year", "month", "day", "sched_dep_time"]
-    got = answer.call("scheduled_utc", weekend[names].reset_index(drop=True))
-    answer.schema(
-        got,
-        {"carrier": "text", "flight": "integer", "scheduled": "timestamp[UTC]"},
-        asked="carrier, flight and the instant in UTC",
-    )
-    # The published hour in UTC, and the minutes of the schedule, are the truth to compare with.
-    truth = weekend["time_hour"] + pd.to_timedelta(weekend["sched_dep_time"] % 100, unit="min")
-    answer.same_rows(
-        got,
-        weekend[["carrier", "flight"]].assign(scheduled=truth),
-        asked="the instants of all flights of 2 and 3 November",
-    )
+    for number in (2, 3):
+        day = flights[(flights["month"] == 11) & (flights["day"] == number)]
+        got = answer.call("scheduled_utc", day[names].reset_index(drop=True))
+        answer.schema(
+            got,
+            {"carrier": "text", "flight": "integer", "scheduled": "timestamp[UTC]"},
+            asked="carrier, flight and the instant in UTC",
+        )
+        # The published hour in UTC and the minutes of the schedule are the truth.
+        minutes = pd.to_timedelta(day["sched_dep_time"] % 100, unit="min")
+        answer.same_rows(
+            got,
+            day[["carrier", "flight"]].assign(scheduled=day["time_hour"] + minutes),
+            asked=f"the instant of each flight of {number} November",
+            key=["carrier", "flight"],
+        )
 
 # %% role="hidden" exercise="local-to-utc"
 with lab.check("local-to-utc", hidden=True) as answer:
     flights = dataset("flights").frame()
     year = flights.iloc[sorted(answer.random.sample(range(len(flights)), 3000))]
     names = ["carrier", "flight", "year", "month", "day", "sched_dep_time"]
-    truth = year["time_hour"] + pd.to_timedelta(year["sched_dep_time"] % 100, unit="min")
+    truth = year["time_hour"] + pd.to_timedelta(
+        year["sched_dep_time"] % 100, unit="min"
+    )
     answer.same_rows(
         answer.call("scheduled_utc", year[names].reset_index(drop=True)),
         year[["carrier", "flight"]].assign(scheduled=truth),
@@ -559,12 +592,16 @@ def scheduled_utc(flights):
         hour, minute = divmod(f["sched_dep_time"], 100)
         local = datetime(f["year"], f["month"], f["day"], hour, minute, tzinfo=zone)
         rows.append(
-            {"scheduled": local.astimezone(UTC), "carrier": f["carrier"], "flight": f["flight"]}
+            {
+                "scheduled": local.astimezone(UTC),
+                "carrier": f["carrier"],
+                "flight": f["flight"],
+            }
         )
     return pd.DataFrame(rows)
 
 
-# %% role="wrong" exercise="local-to-utc" misconception="New York is five hours behind UTC" caught="check" says="rows differ"
+# %% role="wrong" exercise="local-to-utc" misconception="New York is five hours behind UTC" caught="check" says="column scheduled holds"
 def scheduled_utc(flights):
     parts = flights[["year", "month", "day"]].assign(
         hour=flights["sched_dep_time"] // 100, minute=flights["sched_dep_time"] % 100
@@ -573,7 +610,7 @@ def scheduled_utc(flights):
     return flights[["carrier", "flight"]].assign(scheduled=local.dt.tz_localize("UTC"))
 
 
-# %% role="wrong" exercise="local-to-utc" misconception="Naming the zone UTC makes it UTC" caught="check" says="rows differ"
+# %% role="wrong" exercise="local-to-utc" misconception="Naming the zone UTC makes it UTC" caught="check" says="column scheduled holds"
 def scheduled_utc(flights):
     parts = flights[["year", "month", "day"]].assign(
         hour=flights["sched_dep_time"] // 100, minute=flights["sched_dep_time"] % 100
@@ -592,14 +629,20 @@ def scheduled_utc(flights):
         | (flights["month"] > 11)
         | ((flights["month"] == 11) & (flights["day"] > 2))
     )
-    local = pd.to_datetime(parts) + pd.to_timedelta(winter.map({True: 5, False: 4}), unit="h")
+    local = pd.to_datetime(parts) + pd.to_timedelta(
+        winter.map({True: 5, False: 4}), unit="h"
+    )
     return flights[["carrier", "flight"]].assign(scheduled=local.dt.tz_localize("UTC"))
 
 
-# %% role="wrong" exercise="local-to-utc" misconception="605 is six hours and a bit" caught="check" says="rows differ"
+# %% role="wrong" exercise="local-to-utc" misconception="605 is six hours and a bit" caught="check" says="column scheduled holds"
 def scheduled_utc(flights):
-    parts = flights[["year", "month", "day"]].assign(hour=flights["sched_dep_time"] // 100)
-    local = pd.to_datetime(parts).dt.tz_localize("America/New_York").dt.tz_convert("UTC")
+    parts = flights[["year", "month", "day"]].assign(
+        hour=flights["sched_dep_time"] // 100
+    )
+    local = (
+        pd.to_datetime(parts).dt.tz_localize("America/New_York").dt.tz_convert("UTC")
+    )
     return flights[["carrier", "flight"]].assign(scheduled=local)
 
 
@@ -630,7 +673,9 @@ print(
     len(root.findall("f:flight", space)),
 )
 messages = [json.loads(line) for line in dataset("delay-messages").text().splitlines()]
-late = next(m for m in messages if "delay" in m and len(m["delay"]["causes"] or []) == 2)
+late = next(
+    m for m in messages if "delay" in m and len(m["delay"]["causes"] or []) == 2
+)
 print(json.dumps(late, indent=1, ensure_ascii=False))
 
 # %% [markdown] role="task" exercise="flatten" points=3 topics=["4.1-1", "4.1-8"]
@@ -661,7 +706,11 @@ def delay_causes(lines: list[str]) -> list[dict]:
         causes = delay["causes"] or [{"code": None, "minutes": delay["minutes"]}]
         for cause in causes:
             rows.append(
-                {"flight": message["flight"], "code": cause["code"], "minutes": cause["minutes"]}
+                {
+                    "flight": message["flight"],
+                    "code": cause["code"],
+                    "minutes": cause["minutes"],
+                }
             )
     return rows
     ### END SOLUTION
@@ -686,7 +735,9 @@ with lab.check("flatten") as answer:
     )
     lines = dataset("delay-messages").text().splitlines()
     got = answer.call("delay_causes", lines)
-    asked = sum(json.loads(line).get("delay", {"minutes": 0})["minutes"] for line in lines)
+    asked = sum(
+        json.loads(line).get("delay", {"minutes": 0})["minutes"] for line in lines
+    )
     total = sum(row["minutes"] for row in got)
     answer.true(
         total == asked,
@@ -706,8 +757,13 @@ with lab.check("flatten", hidden=True) as answer:
             }
             for _ in range(answer.random.randint(0, 3))
         ]
-        minutes = sum(cause["minutes"] for cause in causes) or answer.random.randint(1, 60)
-        delay = {"minutes": minutes, "causes": causes or answer.random.choice([[], None])}
+        minutes = sum(cause["minutes"] for cause in causes) or answer.random.randint(
+            1, 60
+        )
+        delay = {
+            "minutes": minutes,
+            "causes": causes or answer.random.choice([[], None]),
+        }
         message = {"crew": {"captain": "Đ"}, "flight": flight}
         if answer.random.random() < 0.7:
             message["delay"] = delay
@@ -770,7 +826,11 @@ def delay_causes(lines):
     for message in map(json.loads, lines):
         for cause in message.get("delay", {}).get("causes") or []:
             rows.append(
-                {"flight": message["flight"], "code": cause["code"], "minutes": cause["minutes"]}
+                {
+                    "flight": message["flight"],
+                    "code": cause["code"],
+                    "minutes": cause["minutes"],
+                }
             )
     return rows
 
@@ -783,7 +843,11 @@ def delay_causes(lines):
             for cause in message["delay"]["causes"] or [{"code": None}]:
                 minutes = message["delay"]["minutes"]
                 rows.append(
-                    {"flight": message["flight"], "code": cause["code"], "minutes": minutes}
+                    {
+                        "flight": message["flight"],
+                        "code": cause["code"],
+                        "minutes": minutes,
+                    }
                 )
     return rows
 
@@ -813,7 +877,9 @@ def delay_causes(lines):
     for message in map(json.loads, lines):
         delay = message.get("delay")
         if delay:
-            for cause in delay["causes"] or [{"code": None, "minutes": delay["minutes"]}]:
+            for cause in delay["causes"] or [
+                {"code": None, "minutes": delay["minutes"]}
+            ]:
                 row = {
                     "flight": message["flight"],
                     "code": cause["code"],
@@ -917,15 +983,34 @@ with lab.check("evolve") as answer:
         ("bags", "int"),
         ("fuel", "int"),
     ]
-    new_fields = [("flight", "string"), ("tail_number", ["null", "string"]), ("bags", "long")]
+    new_fields = [
+        ("flight", "string"),
+        ("tail_number", ["null", "string"]),
+        ("bags", "long"),
+    ]
     new_fields += [("fuel", "double"), ("gate", ["null", "string"])]
     old_row = {"flight": "UA1", "tailnum": "N14228", "bags": 90, "fuel": 8000}
-    new_row = {"flight": "B62", "tail_number": None, "bags": 2**33, "fuel": 8000.5, "gate": "B6"}
+    new_row = {
+        "flight": "B62",
+        "tail_number": None,
+        "bags": 2**33,
+        "fuel": 8000.5,
+        "gate": "B6",
+    }
     wanted = {
-        "old": {"flight": "UA1", "tail_number": "N14228", "bags": 90, "fuel": 8000, "gate": None},
+        "old": {
+            "flight": "UA1",
+            "tail_number": "N14228",
+            "bags": 90,
+            "fuel": 8000,
+            "gate": None,
+        },
         "new": new_row,
     }
-    for age, fields, row in (("old", old_fields, old_row), ("new", new_fields, new_row)):
+    for age, fields, row in (
+        ("old", old_fields, old_row),
+        ("new", new_fields, new_row),
+    ):
         writer = {"type": "record", "name": "GateEvent"}
         writer["fields"] = [{"name": name, "type": kind} for name, kind in fields]
         file, problem, rows = io.BytesIO(), "", []
@@ -936,7 +1021,9 @@ with lab.check("evolve") as answer:
         except Exception as error:
             problem = f"{type(error).__name__}: {str(error).splitlines()[0][:160]}"
         answer.true(
-            not problem, asked=f"a schema that reads the file of the {age} program", found=problem
+            not problem,
+            asked=f"a schema that reads the file of the {age} program",
+            found=problem,
         )
         answer.same_rows(
             rows,
@@ -1094,9 +1181,13 @@ for group in range(year.metadata.num_row_groups):
 share = (sizes["carrier"] + sizes["dep_delay"]) / sum(sizes.values())
 figure, axes = plt.subplots(figsize=(7, 4))
 ordered = dict(sorted(sizes.items(), key=lambda item: item[1]))
-colors = ["#c44e00" if name in ("carrier", "dep_delay") else "#9aa5b1" for name in ordered]
+colors = [
+    "#c44e00" if name in ("carrier", "dep_delay") else "#9aa5b1" for name in ordered
+]
 axes.barh(list(ordered), [size / 1000 for size in ordered.values()], color=colors)
-axes.set(xlabel="kilobytes in the file", title=f"Two of 19 columns: {share:.0%} of the bytes")
+axes.set(
+    xlabel="kilobytes in the file", title=f"Two of 19 columns: {share:.0%} of the bytes"
+)
 picture(
     figure,
     alt="Bars of the kilobytes of each column of flights.parquet. The two columns that "
@@ -1124,7 +1215,9 @@ picture(
 
 
 # %% role="answer" exercise="bytes-to-read"
-def bytes_to_read(path: str, columns: list[str], column: str, low: int, high: int) -> int:
+def bytes_to_read(
+    path: str, columns: list[str], column: str, low: int, high: int
+) -> int:
     """Compressed bytes that a query with one range condition must read."""
     ### BEGIN SOLUTION
     metadata = pq.ParquetFile(path).metadata
@@ -1147,19 +1240,29 @@ def bytes_to_read(path: str, columns: list[str], column: str, low: int, high: in
 # %% role="check" exercise="bytes-to-read"
 with lab.check("bytes-to-read") as answer:
     table = pa.table(
-        {"n": list(range(100)), "text": [f"{n * n:06d}" for n in range(100)], "other": [1.5] * 100}
+        {
+            "n": list(range(100)),
+            "text": [f"{n * n:06d}" for n in range(100)],
+            "other": [1.5] * 100,
+        }
     )
     file = io.BytesIO()
     pq.write_table(table, file, row_group_size=10)
-    path, metadata = answer.put("hundred.parquet", file.getvalue()), pq.ParquetFile(file).metadata
+    path, metadata = (
+        answer.put("hundred.parquet", file.getvalue()),
+        pq.ParquetFile(file).metadata,
+    )
     size = {
-        (group, metadata.row_group(group).column(number).path_in_schema): metadata.row_group(group)
-        .column(number)
-        .total_compressed_size
+        (
+            group,
+            metadata.row_group(group).column(number).path_in_schema,
+        ): metadata.row_group(group).column(number).total_compressed_size
         for group in range(10)
         for number in range(3)
     }
-    question = "in a file whose ten row groups hold n from 0-9, 10-19, and so on to 90-99"
+    question = (
+        "in a file whose ten row groups hold n from 0-9, 10-19, and so on to 90-99"
+    )
     answer.equal(
         answer.call("bytes_to_read", path, ["text"], "n", 0, 99),
         sum(size[group, name] for group in range(10) for name in ("n", "text")),
@@ -1175,7 +1278,9 @@ with lab.check("bytes-to-read") as answer:
 with lab.check("bytes-to-read", hidden=True) as answer:
     for statistics in (True, False, ["text"]):
         numbers = sorted(answer.random.sample(range(10_000), 600))
-        table = pa.table({"n": numbers, "text": [f"{n:x}" * 3 for n in numbers], "z": numbers})
+        table = pa.table(
+            {"n": numbers, "text": [f"{n:x}" * 3 for n in numbers], "z": numbers}
+        )
         file = io.BytesIO()
         pq.write_table(table, file, row_group_size=50, write_statistics=statistics)
         path, metadata = (
@@ -1189,7 +1294,8 @@ with lab.check("bytes-to-read", hidden=True) as answer:
             if statistics is True and (last < low or first > high):
                 continue
             total += sum(
-                metadata.row_group(group).column(number).total_compressed_size for number in (0, 1)
+                metadata.row_group(group).column(number).total_compressed_size
+                for number in (0, 1)
             )
         answer.equal(
             answer.call("bytes_to_read", path, ["text"], "n", low, high),
@@ -1246,7 +1352,11 @@ def bytes_to_read(path, columns, column, low, high):
         for group in range(metadata.num_row_groups)
         for number in range(metadata.num_columns)
     ]
-    return sum(p.total_compressed_size for p in pieces if p.path_in_schema in {column, *columns})
+    return sum(
+        p.total_compressed_size
+        for p in pieces
+        if p.path_in_schema in {column, *columns}
+    )
 
 
 # %% role="wrong" exercise="bytes-to-read" misconception="A row group is needed when it lies inside the range" caught="check" says="three row groups"
@@ -1260,7 +1370,9 @@ def bytes_to_read(path, columns, column, low, high):
         }
         found = pieces[column].statistics
         if found is None or (found.min >= low and found.max <= high):
-            total += sum(pieces[name].total_compressed_size for name in {column, *columns})
+            total += sum(
+                pieces[name].total_compressed_size for name in {column, *columns}
+            )
     return total
 
 
@@ -1275,7 +1387,9 @@ def bytes_to_read(path, columns, column, low, high):
         }
         found = pieces[column].statistics
         if found is None or (found.max >= low and found.min <= high):
-            total += sum(pieces[name].total_uncompressed_size for name in {column, *columns})
+            total += sum(
+                pieces[name].total_uncompressed_size for name in {column, *columns}
+            )
     return total
 
 
@@ -1289,8 +1403,15 @@ def bytes_to_read(path, columns, column, low, high):
             for n in range(row_group.num_columns)
         }
         found = pieces[column].statistics
-        if found is not None and found.has_min_max and found.max >= low and found.min <= high:
-            total += sum(pieces[name].total_compressed_size for name in {column, *columns})
+        if (
+            found is not None
+            and found.has_min_max
+            and found.max >= low
+            and found.min <= high
+        ):
+            total += sum(
+                pieces[name].total_compressed_size for name in {column, *columns}
+            )
     return total
 
 
@@ -1304,8 +1425,14 @@ def bytes_to_read(path, columns, column, low, high):
             for n in range(row_group.num_columns)
         }
         found = pieces[column].statistics
-        if found is None or not found.has_min_max or (found.max >= low and found.min <= high):
-            total += sum(pieces[name].total_compressed_size for name in [column, *columns])
+        if (
+            found is None
+            or not found.has_min_max
+            or (found.max >= low and found.min <= high)
+        ):
+            total += sum(
+                pieces[name].total_compressed_size for name in [column, *columns]
+            )
     return total
 
 
@@ -1329,7 +1456,9 @@ avro = {
             "name": f.name,
             "type": [
                 "null",
-                wide.get(str(f.type), {"type": "long", "logicalType": "timestamp-micros"}),
+                wide.get(
+                    str(f.type), {"type": "long", "logicalType": "timestamp-micros"}
+                ),
             ],
         }
         for f in week.schema
@@ -1414,7 +1543,8 @@ with lab.check("measure", hidden=True) as answer:
     got = answer.call("measure", answer.folder())
     elapsed = perf_counter() - started
     answer.true(
-        all(row["seconds"] > 0 for row in got) and sum(row["seconds"] for row in got) <= elapsed,
+        all(row["seconds"] > 0 for row in got)
+        and sum(row["seconds"] for row in got) <= elapsed,
         asked="for each format, the seconds of its own writing",
         found="seconds that cannot be: a clock started once, or never",
     )
@@ -1457,7 +1587,9 @@ def measure(folder):
     for name, write in WRITERS.items():
         start = perf_counter()
         write(f"{folder}/flights.{name}")
-        rows.append({"format": name, "bytes": week.nbytes, "seconds": perf_counter() - start})
+        rows.append(
+            {"format": name, "bytes": week.nbytes, "seconds": perf_counter() - start}
+        )
     return rows
 
 
@@ -1468,7 +1600,11 @@ def measure(folder):
         path = Path(folder) / f"flights.{name}"
         write(path)
         rows.append(
-            {"format": name, "bytes": path.stat().st_size, "seconds": perf_counter() - start}
+            {
+                "format": name,
+                "bytes": path.stat().st_size,
+                "seconds": perf_counter() - start,
+            }
         )
     return sorted(rows, key=lambda row: row["bytes"])
 
@@ -1481,7 +1617,11 @@ def measure(folder):
         start = perf_counter()
         write(path)
         rows.append(
-            {"format": name, "bytes": path.stat().st_size, "seconds": perf_counter() - start}
+            {
+                "format": name,
+                "bytes": path.stat().st_size,
+                "seconds": perf_counter() - start,
+            }
         )
     return rows
 
@@ -1494,7 +1634,11 @@ def measure(folder):
         start = perf_counter()
         write(path)
         rows.append(
-            {"format": name, "bytes": path.stat().st_size, "seconds": perf_counter() - start}
+            {
+                "format": name,
+                "bytes": path.stat().st_size,
+                "seconds": perf_counter() - start,
+            }
         )
     return sorted(rows, key=lambda row: row["bytes"])
 
@@ -1512,7 +1656,11 @@ for name in ("flights-day-csv", "flights-day-parquet"):
     whole = dataset(name).path.read_bytes()
     half = io.BytesIO(whole[: len(whole) * 6 // 10])
     try:
-        rows = len(pd.read_csv(half)) if name.endswith("csv") else pq.read_table(half).num_rows
+        rows = (
+            len(pd.read_csv(half))
+            if name.endswith("csv")
+            else pq.read_table(half).num_rows
+        )
         print(f"{name}: {rows} of {dataset(name).rows} rows, and no word of it")
     except pa.ArrowInvalid as error:
         print(f"{name}: refused. {str(error).split('.')[0]}.")
@@ -1567,7 +1715,9 @@ with lab.check("land") as answer:
     manifest = {"rows": expected.num_rows, "sha256": hashlib.sha256(whole).hexdigest()}
     target, good = answer.folder(), answer.put("day.csv", whole)
     answer.equal(
-        answer.call("land", good, manifest, target), "landed", asked='"landed" for a whole file'
+        answer.call("land", good, manifest, target),
+        "landed",
+        asked='"landed" for a whole file',
     )
     answer.equal(
         answer.files(target),
@@ -1577,11 +1727,17 @@ with lab.check("land") as answer:
     first = answer.parquet(f"{target}/departures.parquet").read()
     types = {name: "text" for name in ("carrier", "origin", "dest", "tailnum")}
     types |= {"flight": "integer", "dep_time": "integer", "time_hour": "timestamp[UTC]"}
-    answer.schema(first, types, asked="the columns and types of exercise 2 in the Parquet file")
-    answer.same_rows(first, expected.select(list(types)), asked="every row of the delivery")
+    answer.schema(
+        first, types, asked="the columns and types of exercise 2 in the Parquet file"
+    )
+    answer.same_rows(
+        first, expected.select(list(types)), asked="every row of the delivery"
+    )
     answer.call("land", good, manifest, target)
     answer.equal(
-        answer.files(target), ["departures.parquet"], asked="one file after a second delivery"
+        answer.files(target),
+        ["departures.parquet"],
+        asked="one file after a second delivery",
     )
     answer.idempotent(
         first,
@@ -1590,10 +1746,14 @@ with lab.check("land") as answer:
     )
     cut = answer.put("day.csv", whole[: len(whole) * 6 // 10])
     answer.equal(
-        answer.call("land", cut, manifest, target), "refused", asked='"refused" for a cut file'
+        answer.call("land", cut, manifest, target),
+        "refused",
+        asked='"refused" for a cut file',
     )
     answer.equal(
-        answer.files(target), ["departures.parquet"], asked="the earlier file, left after a refusal"
+        answer.files(target),
+        ["departures.parquet"],
+        asked="the earlier file, left after a refusal",
     )
     answer.same_rows(
         answer.parquet(f"{target}/departures.parquet").read(),
@@ -1621,7 +1781,9 @@ with lab.check("land", hidden=True) as answer:
         target = answer.folder()
         got = answer.call("land", answer.put("day.csv", bytes_), claimed, target)
         answer.equal(got, "refused", asked=f'"refused" for a file {what}')
-        answer.equal(answer.files(target), [], asked=f"nothing in the folder after a file {what}")
+        answer.equal(
+            answer.files(target), [], asked=f"nothing in the folder after a file {what}"
+        )
     target = answer.folder()
     answer.call("land", answer.put("day.csv", data), manifest, target)
     shorter = (head + "".join(lines[:7])).encode()
@@ -1662,7 +1824,9 @@ def land(source, manifest, target):
     with open(source, "rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != manifest["sha256"]:
             return "refused"
-    departures = pa.Table.from_pandas(pd.DataFrame(read_departures(source)), preserve_index=False)
+    departures = pa.Table.from_pandas(
+        pd.DataFrame(read_departures(source)), preserve_index=False
+    )
     if departures.num_rows != manifest["rows"]:
         return "refused"
     with tempfile.TemporaryDirectory(dir=Path(target).parent) as beside:

@@ -18,7 +18,6 @@ import pyarrow as pa
 
 from labkit.check.wire import Opaque
 
-
 #: What libraries call the one zone: DuckDB says Etc/UTC, ISO 8601 says +00:00.
 UTC_NAMES = ("UTC", "Etc/UTC", "+00:00", "Z", "GMT", "Etc/GMT", "utc")
 
