@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pathlib
 import socket
 import sys
 
@@ -168,6 +169,9 @@ def doctor() -> None:
 
 def main() -> None:
     """Run the command line; a mistake that a person can mend is one sentence and exit code 2."""
+    # Kernels run in other folders and import labkit from this one.
+    paths = [str(pathlib.Path(__file__).parent.parent), os.environ.get("PYTHONPATH")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     try:
         course.main(prog_name="./course", standalone_mode=False)
     except CourseError as error:

@@ -9,6 +9,7 @@ import nbformat
 import pytest
 from conftest import chosen_labs
 from nbclient import NotebookClient
+from nbgrader.utils import determine_grade
 
 from grader.reference import execute, make_reference, to_text
 from grader.release import release
@@ -102,6 +103,7 @@ def test_student_notebook_runs_and_every_check_says_not_started(lab, released, t
             assert [error.ename for error in errors] == ["NotStarted"], cell.source
             assert len(errors[0].traceback) <= 3
             assert len(cell.outputs) == 1
+            assert determine_grade(cell)[0] == 0
         else:
             assert not errors, cell.source
     assert graded == len(lab.exercises)
