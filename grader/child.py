@@ -94,7 +94,7 @@ class _Publisher(DisplayPublisher):
         output = {"output_type": "display_data", "data": data, "metadata": metadata or {}}
         self.shell.outputs.add(output)
 
-    def clear_output(self, wait: bool = False) -> None:  # noqa: ARG002
+    def clear_output(self, wait: bool = False) -> None:
         self.shell.outputs.items.clear()
 
 

@@ -30,7 +30,7 @@ from typing import NoReturn
 from grader import confine
 
 LINUX = sys.platform == "linux"
-#: All layers; ``--require-sandbox full`` wants each of them.
+#: All layers, for a caller who requires each of them.
 FULL = frozenset(
     {
         "user",
@@ -143,7 +143,7 @@ def _watch(process: int, lifeline: socket.socket, limits: Limits, walls: _Walls)
         if not reason and select.select([lifeline], [], [], 0.05)[0]:
             reason = "ended by the grader"
         if not reason:
-            memory, used = _usage(process)
+            memory, used = _usage(process, limits.memory_mb)
             peak, cpu = max(peak, memory), max(cpu, used)
             if memory > limits.memory_mb:
                 reason = f"used more than {limits.memory_mb} MB of memory"
@@ -174,16 +174,27 @@ def _family(process: int) -> list[int]:
     return family
 
 
-def _usage(process: int) -> tuple[int, float]:
+def _usage(process: int, limit_mb: int) -> tuple[int, float]:
     """Megabytes and processor seconds of a process and its descendants."""
-    pages, ticks = 0, 0
-    for pid in _family(process):
+    pages, ticks, family = 0, 0, _family(process)
+    for pid in family:
         with contextlib.suppress(OSError, ValueError, IndexError):
             statm = pathlib.Path(f"/proc/{pid}/statm").read_text().split()
             pages += int(statm[1]) - int(statm[2])
             stat = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             ticks += sum(map(int, stat[11:15]))
-    return pages * resource.getpagesize() // 2**20, ticks / os.sysconf("SC_CLK_TCK")
+    memory = pages * resource.getpagesize() // 2**20
+    if memory > limit_mb:
+        # Forks share pages, which the quick sum counts once for each: count exactly before killing.
+        memory = sum(map(_proportional_mb, family))
+    return memory, ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _proportional_mb(pid: int) -> int:
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) // 1024
+    return 0
 
 
 class _Walls:
@@ -222,9 +233,9 @@ class _Walls:
             home = HOME
         else:
             home = folder
-        if os.geteuid() == 0:
+        if os.geteuid() == 0 and "user" not in self.off:
             _become_nobody(home)
-            if LINUX and "user" not in self.off and _own_users():
+            if LINUX and _own_users():
                 self.active.add("user")
         os.makedirs(home, exist_ok=True)
         os.chdir(home)

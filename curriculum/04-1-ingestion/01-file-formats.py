@@ -55,10 +55,10 @@ lab
 # | Kind | What it promises | Here |
 # |---|---|---|
 # | structured | every record has the same fields | the day's flights, a CSV file |
-# | semi-structured | records name their own fields, and may differ | delay messages, JSON |
+# | semi-structured | records name their own fields, and may differ | delay messages of a day in July, JSON |
 # | unstructured | text, sound or pictures; the fields are for you to find | weather reports |
 #
-# Look at the first line of each.
+# Look at one line of each.
 
 # %%
 for name in ("flights-day-csv", "delay-messages", "metar"):
@@ -72,7 +72,8 @@ for name in ("flights-day-csv", "delay-messages", "metar"):
 # degrees, at 12 knots, with gusts (`G`) of 20 knots.
 #
 # Write `wind_knots(report)`. It returns the mean wind speed in knots as an integer, or `None` if
-# the report does not give one.
+# the report does not give one. A speed has two or three digits, and other words may stand before
+# the group.
 #
 # | Wind group in the report | Result |
 # |---|---|
@@ -204,7 +205,7 @@ guessed = pd.read_csv(path)
 guessed[["carrier", "dep_time", "tailnum", "time_hour"]].dtypes
 
 # %% [markdown]
-# A float: pandas writes a missing number as NaN, which only floats have. The instant `time_hour`
+# A float: pandas writes a missing number as NaN, and a column of plain integers cannot hold it. The instant `time_hour`
 # stays text. And the file writes `NA` for "unknown", which pandas happens to know.
 #
 # Now a charter flight joins the day. Its carrier is North American Airlines. The airline's code
@@ -482,7 +483,8 @@ def read_departures(path):
 # ## Clocks and zones
 #
 # Airlines print local time. `sched_dep_time` 1405 means 14:05 on the clock of New York. A CSV file
-# does not say so, and the sum of two such days is not 48 hours: at 2 o'clock that Sunday the
+# does not say so, and not every day
+# has 24 hours: at 2 o'clock that Sunday the
 # clocks went back by one hour.
 #
 # **Predict:** two flights leave at 6:00 in the morning, one on Saturday, one on Sunday. How many
@@ -685,7 +687,8 @@ print(json.dumps(late, indent=1, ensure_ascii=False))
 # dictionaries with `flight`, `code` and `minutes`, in any order:
 #
 # - one row for each cause of a late flight;
-# - one row with `code` `None` and all minutes, for a late flight whose causes are `null` or `[]`;
+# - one row with `code` `None` and all minutes of the delay, for a late flight whose causes are `null`
+#   or `[]`;
 # - nothing for a flight that left on time.
 #
 # So the minutes of the rows add up to the minutes of the delays. For example, `{"flight": "UA1",
@@ -977,6 +980,8 @@ READER = {
 # %% role="check" exercise="evolve"
 with lab.check("evolve") as answer:
     schema = answer.value("READER")
+    name = schema.get("name") if isinstance(schema, dict) else None
+    answer.equal(name, "GateEvent", asked="a dictionary, the record GateEvent")
     old_fields = [
         ("flight", "string"),
         ("tailnum", ["null", "string"]),
@@ -1166,7 +1171,8 @@ READER = {
 # of the file, says where each piece lies, how long it is, and its smallest and largest value.
 #
 # A reader that needs two columns skips the others. A reader that wants one month skips every row
-# group whose statistics prove that the month is not in it.
+# group whose statistics prove that the month is not in it. (Our file of the year is so small that it
+# has one row group; files in a data lake have hundreds.)
 #
 # **Predict:** the year's flights have 19 columns. Which share of the file holds `carrier` and
 # `dep_delay`?
@@ -1272,6 +1278,20 @@ with lab.check("bytes-to-read") as answer:
         answer.call("bytes_to_read", path, ["text", "n"], "n", 19, 30),
         sum(size[group, name] for group in (1, 2, 3) for name in ("n", "text")),
         asked=f"the bytes of n and text in three row groups, for n from 19 to 30, {question}",
+    )
+    bare = io.BytesIO()
+    pq.write_table(table, bare, row_group_size=50, write_statistics=False)
+    path, metadata = (
+        answer.put("bare.parquet", bare.getvalue()),
+        pq.ParquetFile(bare).metadata,
+    )
+    answer.equal(
+        answer.call("bytes_to_read", path, [], "n", 19, 30),
+        sum(
+            metadata.row_group(group).column(0).total_compressed_size
+            for group in (0, 1)
+        ),
+        asked="the bytes of n in both row groups of a file without statistics",
     )
 
 # %% role="hidden" exercise="bytes-to-read"
@@ -1393,7 +1413,7 @@ def bytes_to_read(path, columns, column, low, high):
     return total
 
 
-# %% role="wrong" exercise="bytes-to-read" misconception="No statistics means no values" caught="hidden" says="statistics"
+# %% role="wrong" exercise="bytes-to-read" misconception="No statistics means no values" caught="check" says="without statistics"
 def bytes_to_read(path, columns, column, low, high):
     metadata, total = pq.ParquetFile(path).metadata, 0
     for group in range(metadata.num_row_groups):
@@ -1684,8 +1704,8 @@ for name in ("flights-day-csv", "flights-day-parquet"):
 #   to `departures.parquet` in `target`, in place of an earlier one. Return `"landed"`.
 # - If one of them does not: leave `target` as it was and return `"refused"`.
 #
-# Afterwards `target` holds no other file than before and `departures.parquet`. You may call your
-# `read_departures`.
+# Add no other file to `target`, and remove none. You may call your `read_departures`, once exercise 2
+# is done.
 #
 # Why: with this function, a cut upload, a repeated one and a corrected one are all routine.
 

@@ -135,8 +135,10 @@ def describe(error: BaseException, name: str) -> str:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        # A notebook cell has no file; libraries and this module do.
-        if not frame.filename.startswith("<frozen") and not pathlib.Path(frame.filename).is_file()
+        # A notebook cell has no file; libraries have one, or were compiled from one.
+        if not frame.filename.startswith("<frozen")
+        and not frame.filename.endswith((".pyx", ".pxi"))
+        and not pathlib.Path(frame.filename).is_file()
     ]
     if not frames:
         return what

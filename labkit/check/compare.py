@@ -199,6 +199,8 @@ def _bag_gap(mine: list[tuple], asked: list[tuple], names: Sequence[str]) -> str
     if not extra:
         return f"{len(lost)} row(s) missing{_shared_null(lost, names)}"
     row = ", ".join(f"{n}={_show(v)}" for n, v in zip(names, extra[0], strict=True))
+    if len(mine) != len(asked):
+        return f"{len(lost)} row(s) missing, and {len(extra)} that should not be there: {row[:200]}"
     return f"{len(extra)} of {len(mine)} rows differ, the first is {row[:200]}"
 
 

@@ -31,7 +31,7 @@ class Verdict(Exception):
         super().__init__("\n".join(lines))
 
     def _render_traceback_(self) -> list[str]:
-        # IPython calls this instead of formatting frames.
+        # IPython calls this, and formats no frames.
         return list(self.lines)
 
 
@@ -45,7 +45,7 @@ class NotStarted(Verdict):
             exercise,
             [
                 f"○ not started: {exercise.label}",
-                "  Write your answer in the cell above and run it, then run this cell again.",
+                "  Write your answer above, run it without an error, then run this cell again.",
             ],
         )
 
