@@ -14,7 +14,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from grader.source import ROOT, Cell, ExerciseSource, LabSource, SourceError
+from grader.source import HINT_LEVELS, ROOT, Cell, ExerciseSource, LabSource, SourceError
 from labkit.datasets import dataset
 from labkit.errors import CourseError
 
@@ -43,7 +43,7 @@ def make_reference(lab: LabSource) -> NotebookNode:
                 cells.append(_check(exercise))
             case "hint":
                 hints.setdefault(cell.exercise, []).append(cell)
-                if len(hints[cell.exercise]) == 3:
+                if len(hints[cell.exercise]) == HINT_LEVELS:
                     cells.append(_hints(cell.exercise, hints[cell.exercise]))
             case "hidden" | "right" | "wrong":
                 pass
@@ -198,17 +198,22 @@ def _failing_line(lab: LabSource, notebook: NotebookNode) -> int:
             continue
         failed = any(output.output_type == "error" for output in cell.outputs)
         if failed or cell.execution_count is None:
-            return next((c.line for c in lab.cells if c.source and c.source in cell.source), 1)
+            return _line(lab, cell)
     return 1
+
+
+def _line(lab: LabSource, cell: NotebookNode) -> int:
+    """The line of the source at which a cell of the reference begins."""
+    return next((c.line for c in lab.cells if c.source and c.source in cell.source), 1)
 
 
 def _normalise(lab: LabSource, cell: NotebookNode, folder: str) -> None:
     cell.metadata.pop("execution", None)
     for output in cell.outputs:
         if output.output_type == "error" or output.get("name") == "stderr":
-            line = next(c.line for c in lab.cells if c.source and c.source in cell.source)
             text = output.get("text") or output.get("evalue")
-            raise SourceError(lab.path, line, f"this cell of the reference must not say: {text}")
+            message = f"this cell of the reference must not say: {text}"
+            raise SourceError(lab.path, _line(lab, cell), message)
     if VARIES in cell.metadata.get("tags", []):
         cell.outputs = [new_output("stream", name="stdout", text=VARIES_NOTE)]
     for output in cell.outputs:

@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from grader.build import map_table, prepare_data, read_labs
 from grader.reference import to_text
 from grader.release import RELEASE, release
-from grader.source import ROOT
+from grader.source import ROOT, LabSource
 from labkit.progress import FILE
 
 WORK = ROOT / "work"
@@ -36,7 +36,8 @@ def prepare_work(target: pathlib.Path = WORK) -> list[pathlib.Path]:
     A notebook that the learner has not touched is replaced by the newest release; one that they
     have is theirs.
     """
-    prepare_data(read_labs())
+    labs = read_labs()
+    prepare_data(labs)
     target.mkdir(exist_ok=True)
     record = target / HANDED_OUT
     handed_out: dict[str, str] = json.loads(record.read_text()) if record.is_file() else {}
@@ -52,12 +53,12 @@ def prepare_work(target: pathlib.Path = WORK) -> list[pathlib.Path]:
         handed_out[name] = new
     record.write_text(json.dumps(handed_out, indent=1, sort_keys=True))
     (target / FILE).touch()
-    (target / MAP.name).write_text(_map(), encoding="utf-8")
+    (target / MAP.name).write_text(_map(labs), encoding="utf-8")
     return kept
 
 
-def _map() -> str:
-    table = map_table(read_labs(), link="{name}.ipynb")
+def _map(labs: list[LabSource]) -> str:
+    table = map_table(labs, link="{name}.ipynb")
     cells = [
         new_markdown_cell(WELCOME, id="welcome"),
         new_markdown_cell(f"## Labs by chapter\n\n{table}", id="labs"),
