@@ -1,0 +1,228 @@
+"""A warm process: the libraries of a lab are imported once, each notebook gets a fork of it.
+
+``python -m grader.forkserver`` is the process; :class:`WarmServer` starts and asks it. Two kinds
+exist: one whose forks run students' code behind walls, one whose forks judge. They share nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gc
+import importlib
+import json
+import os
+import pathlib
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from grader.sandbox import LINUX, Limits, can_mount, keep
+from labkit.errors import CourseError
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+#: Libraries that start threads or processes when imported or first used: a fork would lose them.
+NEVER_WARM = frozenset({"pyspark", "grpc", "polars", "distributed", "torch", "confluent_kafka"})
+START_SECONDS = 120
+_ONE_THREAD = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+    # pyarrow's allocator has a thread of its own otherwise.
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
+
+
+class WarmServer:
+    """A running warm process, asked for forks; close it when done."""
+
+    def __init__(
+        self, kind: str, imports: Sequence[str], datasets: Sequence[str], view: Sequence[str] = ()
+    ) -> None:
+        self._scratch = tempfile.mkdtemp(prefix="grader-")
+        # Passable, for a work directory of the throw-away user where mounts cannot be had.
+        os.chmod(self._scratch, 0o711)
+        (pathlib.Path(self._scratch) / "root").mkdir()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        plan = {
+            "kind": kind,
+            "imports": [n for n in imports if n.split(".")[0] not in NEVER_WARM],
+            "datasets": list(datasets),
+            "view": list(view),
+            "scratch": self._scratch,
+            "control": theirs.fileno(),
+        }
+        # A student's process sees this environment: nothing of the grader's own may be in it.
+        environment = {
+            **{k: os.environ[k] for k in ("LANG", "LC_ALL", "TZ") if k in os.environ},
+            **_ONE_THREAD,
+            "PATH": os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.defpath]),
+            "HOME": "/tmp/home",
+            "TMPDIR": "/tmp" if kind == "student" else self._scratch,
+            "PYTHONPATH": str(ROOT),
+            "PYTHONHASHSEED": "0",
+            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+            "MPLCONFIGDIR": self._scratch,
+            "IPYTHONDIR": self._scratch,
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "grader.forkserver", json.dumps(plan)],
+            stdin=subprocess.PIPE,
+            env=environment,
+            cwd=self._scratch,
+            pass_fds=[theirs.fileno()],
+        )
+        theirs.close()
+        #: Send forks' requests here; several processes may hold it.
+        self.control = ours
+        ours.settimeout(START_SECONDS)
+        try:
+            #: What the process said of itself when it was ready.
+            self.about = json.loads(ours.recv(65536))
+        except (TimeoutError, OSError, ValueError):
+            self.close()
+            raise CourseError("The grader's warm process did not start.") from None
+        if self.about.get("error"):
+            self.close()
+            raise CourseError(self.about["error"])
+
+    def close(self) -> None:
+        """End the process and what it forked."""
+        if self._process.stdin:
+            self._process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(5)
+        self._process.kill()
+        self._process.wait()
+        self.control.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
+
+def fork(
+    control: socket.socket, limits: Limits, off: frozenset[str] = frozenset()
+) -> tuple[socket.socket, socket.socket]:
+    """Ask a warm server for a fork; returns its channel and its lifeline."""
+    channel, theirs = socket.socketpair()
+    lifeline, keeper = socket.socketpair()
+    request = json.dumps({"limits": dataclasses.asdict(limits), "off": sorted(off)}).encode()
+    with theirs, keeper:
+        socket.send_fds(control, [request], [theirs.fileno(), keeper.fileno()])
+    return channel, lifeline
+
+
+def serve(plan: dict[str, Any]) -> None:
+    """Warm up, then fork on request until standard input closes."""
+    control = socket.socket(fileno=plan["control"])
+    try:
+        shell = _warm_up(plan)
+    except Exception as error:
+        control.send(json.dumps({"error": f"The grader cannot warm up: {error}."}).encode())
+        return
+    threads = _threads()
+    if threads != 1:
+        message = f"The grader cannot fork safely: a library of the lab runs {threads} threads."
+        control.send(json.dumps({"error": message}).encode())
+        return
+    can_mount()
+    control.send(json.dumps({"threads": threads}).encode())
+    # What is there now is shared by all forks; moving it would copy it into each.
+    gc.collect()
+    gc.freeze()
+    # The kernel reaps the forks.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        ready, _, _ = select.select([control, sys.stdin], [], [])
+        if sys.stdin in ready:
+            return
+        data, handles, _, _ = socket.recv_fds(control, 65536, 2)
+        request = json.loads(data)
+        if os.fork() == 0:
+            _become_fork(plan, shell, request, handles, control)
+        for handle in handles:
+            os.close(handle)
+
+
+def _become_fork(
+    plan: dict[str, Any],
+    shell: Any,
+    request: dict[str, Any],
+    handles: list[int],
+    control: socket.socket,
+) -> None:
+    status = 70
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        control.close()
+        sys.stdin = open(os.devnull)  # noqa: SIM115
+        os.dup2(sys.stdin.fileno(), 0)
+        channel, lifeline = (socket.socket(fileno=handle) for handle in handles)
+        limits = Limits(**request["limits"])
+        if plan["kind"] == "judge":
+            from grader import judge
+
+            judge.main(channel, lifeline, plan["scratch"])
+        else:
+            from grader import child
+
+            def run(layers: list[str], work: str) -> None:
+                child.serve(channel, shell, limits, layers, work)
+
+            off = frozenset(request["off"])
+            keep(lifeline, limits, plan["view"], plan["scratch"], off, run, [channel])
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _warm_up(plan: dict[str, Any]) -> Any:
+    sys.path[:] = [entry for entry in sys.path if entry]
+    shell = None
+    if plan["kind"] == "judge":
+        importlib.import_module("grader.judge")
+    else:
+        # Libraries ask for the shell when they are imported, so it comes first.
+        from grader.child import make_shell
+
+        shell = make_shell()
+    for name in plan["imports"]:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    if "matplotlib.pyplot" in sys.modules:
+        import matplotlib.pyplot as plt
+
+        # The first figure loads fonts and the backend; a new shell's hooks come with it.
+        plt.close(plt.figure())
+    if plan["datasets"]:
+        from labkit.datasets import dataset
+
+        for name in plan["datasets"]:
+            dataset(name).path  # noqa: B018  (reading the path verifies the file)
+    return shell
+
+
+def _threads() -> int:
+    if LINUX:
+        return len(os.listdir("/proc/self/task"))
+    return threading.active_count()
+
+
+if __name__ == "__main__":
+    serve(json.loads(sys.argv[1]))

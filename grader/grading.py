@@ -1,0 +1,279 @@
+"""``grade(notebook, lab)``: one submission, judged in processes of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import socket
+import sys
+import sysconfig
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from data.build.catalogue import DATA, resources
+from grader import frames
+from grader.forkserver import ROOT, WarmServer, fork
+from grader.rebuild import Plan, make_plan, rebuild
+from grader.sandbox import Limits
+from grader.source import LabSource, read_source, sources
+from labkit.datasets import dataset
+from labkit.errors import CourseError
+
+#: Seconds that the judge may spend on one exercise, beyond the student's own limits.
+JUDGE_SECONDS = 120
+#: Parts of the system that a student's code may read; the grader, the labs' sources and the
+#: tests are not among them.
+SYSTEM = [
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib64",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/etc/mime.types",
+    "/etc/fonts",
+]
+
+
+@dataclass
+class ExerciseResult:
+    """The verdict on one exercise, as the student reads it."""
+
+    name: str
+    title: str
+    points: int
+    maximum: int
+    outcome: str
+    lines: list[str]
+    #: Where it was decided: "answer", "check", "hidden", or "" when all is done.
+    stage: str
+    seconds: float
+
+
+@dataclass
+class Result:
+    """The verdict on one notebook."""
+
+    lab: str
+    exercises: list[ExerciseResult]
+    repairs: list[str]
+    layers: list[str]
+    seconds: float
+    cpu_seconds: float
+    peak_mb: int
+    #: By cell id: what was run, its outputs and its execution count.
+    cells: dict[str, dict[str, Any]] = field(repr=False, default_factory=dict)
+
+    @property
+    def points(self) -> int:
+        """Points earned."""
+        return sum(exercise.points for exercise in self.exercises)
+
+    @property
+    def maximum(self) -> int:
+        """Points of all exercises."""
+        return sum(exercise.maximum for exercise in self.exercises)
+
+    def outcome(self, exercise: str) -> str:
+        """The outcome of one exercise."""
+        return next(e.outcome for e in self.exercises if e.name == exercise)
+
+
+class Grader:
+    """The two warm processes of a lab, and the grading of its notebooks. Use it in a ``with``."""
+
+    def __init__(
+        self,
+        lab: LabSource | Plan | str,
+        *,
+        limits: Limits | None = None,
+        require: Iterable[str] = (),
+        off: Iterable[str] = (),
+    ) -> None:
+        self.plan = _plan(lab)
+        self.limits = limits or Limits()
+        self.required, self.off = frozenset(require), frozenset(off)
+        names = list(self.plan.datasets)
+        for name in names:
+            dataset(name).path  # noqa: B018  (builds what is missing, before the walls stand)
+        view = _view(names)
+        self._servers: dict[str, WarmServer] = {}
+        self._start = {
+            "student": functools.partial(WarmServer, "student", self.plan.imports, names, view),
+            "judge": functools.partial(WarmServer, "judge", self.plan.imports, names),
+        }
+
+    def __enter__(self) -> Grader:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the warm processes."""
+        for server in self._servers.values():
+            server.close()
+        self._servers.clear()
+
+    def grade(
+        self, submitted: pathlib.Path | bytes | dict[str, Any], only: Iterable[str] = ()
+    ) -> Result:
+        """Grade one submission, or ``only`` some of its exercises.
+
+        Raises :class:`~labkit.errors.CourseError` when it cannot be judged at all: a file that is
+        none, or fewer sandbox layers than required.
+        """
+        started = time.monotonic()
+        rebuilt = rebuild(self.plan, submitted)
+        wanted = set(only) or {exercise.name for exercise in self.plan.exercises}
+        open_ = [e for e in self.plan.exercises if e.name in wanted]
+        verdicts: dict[str, dict[str, Any]] = {}
+        end: dict[str, Any] = {"layers": [], "cpu_seconds": 0.0, "peak_mb": 0, "outputs": {}}
+        while open_:
+            job = {
+                "setup": self.plan.setup,
+                "cells": [dataclasses.asdict(cell) for cell in rebuilt.cells],
+                "exercises": [dataclasses.asdict(exercise) for exercise in open_],
+                "limits": dataclasses.asdict(self.limits),
+                "secret": os.environ.get("COURSE_SECRET", "public"),
+                "off": sorted(self.off),
+                "required": sorted(self.required),
+            }
+            begun = self._run(job, verdicts, end)
+            open_ = [e for e in open_ if e.name not in verdicts]
+            if open_:
+                # The judge itself did not survive this answer; it costs this one exercise.
+                lost = next((e for e in open_ if e.name == begun), open_[0])
+                lines = [f"✗ not yet: {lost.title}", "  found: an answer that cannot be judged"]
+                verdicts[lost.name] = _verdict("not yet", lines, "judge")
+                open_.remove(lost)
+        return Result(
+            lab=self.plan.lab,
+            exercises=[self._result(e, verdicts[e.name]) for e in self._chosen(wanted)],
+            repairs=rebuilt.repairs,
+            layers=end["layers"],
+            seconds=round(time.monotonic() - started, 3),
+            cpu_seconds=round(end["cpu_seconds"], 3),
+            peak_mb=end["peak_mb"],
+            cells={
+                cell.id: {"source": cell.source, **_shown(end["outputs"].get(cell.id))}
+                for cell in rebuilt.cells
+            },
+        )
+
+    def _chosen(self, wanted: set[str]) -> list[Any]:
+        return [e for e in self.plan.exercises if e.name in wanted]
+
+    def _result(self, exercise: Any, verdict: dict[str, Any]) -> ExerciseResult:
+        points = exercise.points if verdict["outcome"] == "done" else 0
+        return ExerciseResult(
+            exercise.name,
+            exercise.title,
+            points,
+            exercise.points,
+            verdict["outcome"],
+            verdict["lines"],
+            verdict["stage"],
+            verdict["seconds"],
+        )
+
+    def _server(self, kind: str) -> WarmServer:
+        server = self._servers.get(kind)
+        if server is None or not server.alive:
+            if server is not None:
+                server.close()
+            server = self._servers[kind] = self._start[kind]()
+        return server
+
+    def _run(self, job: dict[str, Any], verdicts: dict[str, dict], end: dict[str, Any]) -> str:
+        """One judge's life; returns the exercise at which it ended."""
+        student, judge = self._server("student"), self._server("judge")
+        channel, lifeline = fork(judge.control, self.limits)
+        begun = ""
+        with channel, lifeline:
+            try:
+                socket.send_fds(channel, [b"c"], [student.control.fileno()])
+                frames.send(channel, {}, json.dumps(job).encode())
+                while True:
+                    wait = self.limits.total_seconds + JUDGE_SECONDS
+                    header, body = frames.receive(channel, wait)
+                    if "layers" in header:
+                        self._look_at(header["layers"])
+                        end["layers"] = header["layers"]
+                    elif "begin" in header:
+                        begun = header["begin"]
+                    elif "exercise" in header:
+                        verdicts[header["exercise"]] = json.loads(body)
+                    elif "end" in header:
+                        end["cpu_seconds"] += header["cpu_seconds"]
+                        end["peak_mb"] = max(end["peak_mb"], header["peak_mb"])
+                        end["outputs"] = json.loads(body)
+                        return ""
+            except frames.FrameError:
+                return begun
+
+    def _look_at(self, layers: list[str] | None) -> None:
+        if layers is None:
+            raise CourseError("The process for the student's code could not be started.")
+        lacking = self.required - set(layers)
+        if lacking:
+            raise CourseError(
+                f"The sandbox lacks {', '.join(sorted(lacking))} on this machine, and require= "
+                "asks for them; leave them out to grade with what there is."
+            )
+
+
+def grade(
+    notebook: pathlib.Path | str | bytes | dict[str, Any],
+    lab: LabSource | str,
+    *,
+    limits: Limits | None = None,
+    require: Iterable[str] = (),
+) -> Result:
+    """Grade one notebook of one lab, without a course tree or a database.
+
+    ``lab`` is a lab's id (``04-1-ingestion/01-file-formats``) or its source; ``require`` names the
+    sandbox layers without which nothing is graded (``grader.sandbox.FULL``: all).
+    """
+    submitted = pathlib.Path(notebook) if isinstance(notebook, str) else notebook
+    with Grader(lab, limits=limits, require=require) as grader:
+        return grader.grade(submitted)
+
+
+def _plan(lab: LabSource | Plan | str) -> Plan:
+    if isinstance(lab, Plan):
+        return lab
+    if isinstance(lab, str):
+        found = sources(lab)
+        if len(found) != 1:
+            raise CourseError(f"{lab!r} is a module with {len(found)} labs; name one lab.")
+        lab = read_source(found[0])
+    return make_plan(lab)
+
+
+def _view(datasets: list[str]) -> list[str]:
+    """The paths that a student's process may read."""
+    ours = [ROOT / "labkit", *(DATA / name for name in ("build", "schemas", "datapackage.json"))]
+    ours += [DATA / resources()[name]["path"] for name in datasets]
+    ours += [DATA / "built" / f".{name}.verified" for name in datasets]
+    python = {sys.prefix, sys.base_prefix, sysconfig.get_paths()["stdlib"]}
+    found = [*SYSTEM, *sorted(python), *map(str, ours)]
+    # A path below another one that is visible needs no mount of its own.
+    found = [path for path in found if os.path.exists(path)]
+    return [
+        p for p in found if not any(p != q and p.startswith(q.rstrip("/") + "/") for q in found)
+    ]
+
+
+def _verdict(outcome: str, lines: list[str], stage: str) -> dict[str, Any]:
+    return {"outcome": outcome, "lines": lines, "stage": stage, "seconds": 0.0}
+
+
+def _shown(output: dict[str, Any] | None) -> dict[str, Any]:
+    return output or {"outputs": [], "count": None}
