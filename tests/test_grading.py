@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 from hostile.small import lab, notebook, plan, reference
 
-from grader.grading import Grader, grade
-from grader.rebuild import rebuild
+from grader.engine.grading import Grader, grade
+from grader.engine.rebuild import rebuild
 from grader.reference import make_reference
 from grader.samples import sample_class, submission
 from labkit.errors import CourseError

@@ -24,8 +24,8 @@ from hostile.breakouts import BREAKOUTS
 from hostile.forgeries import FORGERIES, WRONG
 from hostile.small import lab, notebook, plan, points, reference
 
-from grader.grading import Grader
-from grader.sandbox import FULL, Limits
+from grader.engine.grading import Grader
+from grader.engine.sandbox import FULL, Limits
 
 LINUX = sys.platform == "linux"
 LIMITS = Limits(
@@ -56,8 +56,8 @@ def in_kernel(answer: str) -> bool:
     """Whether nbgrader's way of judging, in the answer's own kernel, gives it the point."""
     program = """
 import json, sys
-from grader.child import make_shell
-from grader.sandbox import Limits
+from grader.engine.child import make_shell
+from grader.engine.sandbox import Limits
 shell = make_shell()
 answer, test = json.loads(sys.stdin.read())
 shell.run(answer, Limits())
@@ -272,7 +272,7 @@ for o in texts:
 joined = ' '.join(seen)
 for word in ('canary-' + 'secret', 'answer.random.' + 'sample', 'BEGIN ' + 'SOLUTION'):
     if word in joined: print('REACHED', word)
-for module in ('grader.sam' + 'ples', 'grader.sou' + 'rce', 'grader.jud' + 'ge'):
+for module in ('grader.sam' + 'ples', 'grader.sou' + 'rce', 'grader.engine.jud' + 'ge'):
     try: __import__(module); print('REACHED', module)
     except ImportError: pass
 print('searched', len(seen))

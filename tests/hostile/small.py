@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from grader.rebuild import Plan, make_plan
+from grader.engine.rebuild import Plan, make_plan
 from grader.source import CURRICULUM, LabSource, read_source
 
 KEPT = ("wind", "flatten", "evolve")

@@ -18,9 +18,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from grader import frames
-from grader.forkserver import fork
-from grader.sandbox import Limits
+from grader.engine import frames
+from grader.engine.forkserver import fork
+from grader.engine.sandbox import Limits
 from labkit.check.answers import AnswerError, Missing
 from labkit.check.verdicts import Exercise, NotYet, Verdict
 

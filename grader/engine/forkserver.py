@@ -1,6 +1,6 @@
 """A warm process: the libraries of a lab are imported once, each notebook gets a fork of it.
 
-``python -m grader.forkserver`` is the process; :class:`WarmServer` starts and asks it. Two kinds
+``python -m grader.engine.forkserver`` is the process; :class:`WarmServer` starts it. Two kinds
 exist: one whose forks run students' code behind walls, one whose forks judge. They share nothing.
 """
 
@@ -24,10 +24,10 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from grader.sandbox import LINUX, Limits, can_mount, keep
+from grader.engine.sandbox import LINUX, Limits, can_mount, keep
 from labkit.errors import CourseError
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 #: Libraries that start threads or processes when imported or first used: a fork would lose them.
 NEVER_WARM = frozenset({"pyspark", "grpc", "polars", "distributed", "torch", "confluent_kafka"})
 START_SECONDS = 120
@@ -74,7 +74,7 @@ class WarmServer:
             "IPYTHONDIR": self._scratch,
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "grader.forkserver", json.dumps(plan)],
+            [sys.executable, "-P", "-m", "grader.engine.forkserver", json.dumps(plan)],
             stdin=subprocess.PIPE,
             env=environment,
             cwd=self._scratch,
@@ -176,11 +176,11 @@ def _become_fork(
         channel, lifeline = (socket.socket(fileno=handle) for handle in handles)
         limits = Limits(**request["limits"])
         if plan["kind"] == "judge":
-            from grader import judge
+            from grader.engine import judge
 
             judge.main(channel, lifeline, plan["scratch"])
         else:
-            from grader import child
+            from grader.engine import child
 
             def run(layers: list[str], work: str) -> None:
                 child.serve(channel, shell, limits, layers, work)
@@ -196,10 +196,10 @@ def _warm_up(plan: dict[str, Any]) -> Any:
     sys.path[:] = [entry for entry in sys.path if entry]
     shell = None
     if plan["kind"] == "judge":
-        importlib.import_module("grader.judge")
+        importlib.import_module("grader.engine.judge")
     else:
         # Libraries ask for the shell when they are imported, so it comes first.
-        from grader.child import make_shell
+        from grader.engine.child import make_shell
 
         shell = make_shell()
     for name in plan["imports"]:

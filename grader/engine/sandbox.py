@@ -27,7 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from grader import confine
+from grader.engine import confine
 
 LINUX = sys.platform == "linux"
 #: All layers, for a caller who requires each of them.

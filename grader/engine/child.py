@@ -20,8 +20,8 @@ from IPython.core.displaypub import DisplayPublisher
 from traitlets import Type
 from traitlets.config import Config
 
-from grader import frames
-from grader.sandbox import Limits
+from grader.engine import frames
+from grader.engine.sandbox import Limits
 from labkit.check.answers import AnswerError, LocalAnswers, Missing, describe
 from labkit.check.wire import MAX_BYTES
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data.build.catalogue import DATA, resources
-from grader import frames
-from grader.forkserver import ROOT, WarmServer, fork
-from grader.rebuild import Plan, make_plan, rebuild
-from grader.sandbox import Limits
+from grader.engine import frames
+from grader.engine.forkserver import ROOT, WarmServer, fork
+from grader.engine.rebuild import Plan, make_plan, rebuild
+from grader.engine.sandbox import Limits
 from grader.source import LabSource, read_source, sources
 from labkit.datasets import dataset
 from labkit.errors import CourseError
@@ -239,7 +239,7 @@ def grade(
     """Grade one notebook of one lab, without a course tree or a database.
 
     ``lab`` is a lab's id (``04-1-ingestion/01-file-formats``) or its source; ``require`` names the
-    sandbox layers without which nothing is graded (``grader.sandbox.FULL``: all).
+    sandbox layers without which nothing is graded (``grader.engine.sandbox.FULL``: all).
     """
     submitted = pathlib.Path(notebook) if isinstance(notebook, str) else notebook
     with Grader(lab, limits=limits, require=require) as grader:

@@ -1,0 +1,1 @@
+"""One notebook: rebuilt, run behind walls, judged from outside."""
