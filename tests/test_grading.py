@@ -23,7 +23,7 @@ def whole():
 
 
 @pytest.mark.parametrize(
-    "student", [s for s in sample_class(lab()) if s.name != "endless"], ids=str
+    "student", [s for s in sample_class(lab()) if s.name != "endless"], ids=lambda s: s.name
 )
 def test_each_sample_student_gets_what_they_deserve(whole, student):
     result = whole.grade(

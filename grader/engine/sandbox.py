@@ -317,6 +317,12 @@ def _new_root(limits: Limits, view: list[str], scratch: str) -> None:
     _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
     root = pathlib.Path(scratch) / "root"
     _mount("tmpfs", str(root), "tmpfs", _MS_NOSUID | _MS_NODEV, "size=2m,mode=755")
+    # These come first: what is to be seen may itself lie below /tmp.
+    for name in ("tmp", "proc"):
+        (root / name).mkdir()
+    size = f"size={limits.work_mb}m,nr_inodes=20000,mode=1777"
+    _mount("tmpfs", str(root / "tmp"), "tmpfs", _MS_NOSUID | _MS_NODEV, size)
+    _mount("proc", str(root / "proc"), "proc", _MS_NOSUID | _MS_NODEV)
     devices = [f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom")]
     for name in [*view, *devices]:
         target = root / name.lstrip("/")
@@ -330,12 +336,7 @@ def _new_root(limits: Limits, view: list[str], scratch: str) -> None:
         _mount(name, str(target), "", _MS_BIND | _MS_REC)
         if name not in devices:
             confine.read_only(str(target))
-    for name in ("tmp", "proc"):
-        (root / name).mkdir()
     (root / "dev/shm").symlink_to("/tmp")
-    size = f"size={limits.work_mb}m,nr_inodes=20000,mode=1777"
-    _mount("tmpfs", str(root / "tmp"), "tmpfs", _MS_NOSUID | _MS_NODEV, size)
-    _mount("proc", str(root / "proc"), "proc", _MS_NOSUID | _MS_NODEV)
     os.chdir(root)
     _must(_libc.syscall(confine.numbers()["pivot_root"], b".", b"."), "pivot_root")
     _must(_libc.umount2(b".", 2), "umount")
