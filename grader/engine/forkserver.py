@@ -45,7 +45,12 @@ class WarmServer:
     """A running warm process, asked for forks; close it when done."""
 
     def __init__(
-        self, kind: str, imports: Sequence[str], datasets: Sequence[str], view: Sequence[str] = ()
+        self,
+        kind: str,
+        imports: Sequence[str],
+        datasets: Sequence[str],
+        view: Sequence[str] = (),
+        child: str = "grader.engine.child",
     ) -> None:
         self._scratch = tempfile.mkdtemp(prefix="grader-")
         # Passable, for a work directory of the throw-away user where mounts cannot be had.
@@ -54,6 +59,7 @@ class WarmServer:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         plan = {
             "kind": kind,
+            "child": child,
             "imports": [n for n in imports if n.split(".")[0] not in NEVER_WARM],
             "datasets": list(datasets),
             "view": list(view),
@@ -180,7 +186,7 @@ def _become_fork(
 
             judge.main(channel, lifeline, plan["scratch"])
         else:
-            from grader.engine import child
+            child = importlib.import_module(plan["child"])
 
             def run(layers: list[str], work: str) -> None:
                 child.serve(channel, shell, limits, layers, work)
@@ -199,9 +205,7 @@ def _warm_up(plan: dict[str, Any]) -> Any:
         importlib.import_module("grader.engine.judge")
     else:
         # Libraries ask for the shell when they are imported, so it comes first.
-        from grader.engine.child import make_shell
-
-        shell = make_shell()
+        shell = importlib.import_module(plan["child"]).make_shell()
     for name in plan["imports"]:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)

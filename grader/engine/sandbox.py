@@ -23,7 +23,7 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -79,12 +79,13 @@ def keep(
     off: frozenset[str],
     run: Callable[[list[str], str], None],
     inner: list[socket.socket],
+    writable: Sequence[str] = (),
 ) -> NoReturn:
     """Fork a walled process that calls ``run(layers, work_dir)``; stay as its keeper.
 
     Kills it when the other end of ``lifeline`` closes or a limit is passed, then reports. ``off``
     names layers to leave out, for the tests that prove what each of them stops; ``inner`` are the
-    sockets that only the process inside holds.
+    sockets that only the process inside holds; ``writable`` are folders outside that it may change.
     """
     confine.die_with_parent()
     with contextlib.suppress(OSError):
@@ -97,7 +98,7 @@ def keep(
         try:
             confine.die_with_parent()
             lifeline.close()
-            work = walls.inside(limits, view, scratch, folder)
+            work = walls.inside(limits, view, scratch, folder, writable)
             _as_init(lambda: run(sorted(walls.active), work))
         except BaseException as error:
             sys.stderr.write(f"sandbox: {type(error).__name__}: {error}\n")
@@ -217,7 +218,14 @@ class _Walls:
             self.active.add("pid")
         self.may_mount = "mount" not in self.off and "pid" in self.active and mounts
 
-    def inside(self, limits: Limits, view: list[str], scratch: str, folder: str) -> str:
+    def inside(
+        self,
+        limits: Limits,
+        view: list[str],
+        scratch: str,
+        folder: str,
+        writable: Sequence[str] = (),
+    ) -> str:
         """Close the walls around this process; returns its work directory."""
         if LINUX:
             for name, flag in _NEW.items():
@@ -228,7 +236,7 @@ class _Walls:
             if "network" in self.active:
                 _loopback_up()
         if self.may_mount:
-            _new_root(limits, view, scratch)
+            _new_root(limits, view, scratch, writable)
             self.active |= {"read-only", "work-quota"}
             home = HOME
         else:
@@ -247,8 +255,8 @@ class _Walls:
             confine.drop_capabilities()
             fenced = "network" in self.active
             if "landlock" not in self.off:
-                writable = [home, "/tmp", "/dev"] if self.may_mount else [home, "/dev/null"]
-                if confine.landlock(["/"] if self.may_mount else view, writable):
+                changed = [home, "/tmp", "/dev"] if self.may_mount else [home, "/dev/null"]
+                if confine.landlock(["/"] if self.may_mount else view, [*changed, *writable]):
                     self.active.add("landlock")
             if "seccomp" not in self.off and confine.seccomp(network=fenced):
                 self.active.add("seccomp")
@@ -312,7 +320,7 @@ def _mount(source: str, target: str, kind: str, flags: int = 0, options: str = "
     _must(_libc.mount(*encoded, flags, options.encode() or None), f"mount {target}")
 
 
-def _new_root(limits: Limits, view: list[str], scratch: str) -> None:
+def _new_root(limits: Limits, view: list[str], scratch: str, writable: Sequence[str] = ()) -> None:
     """A root of its own: ``view`` read-only, a bounded /tmp, its own /proc, five devices."""
     _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
     root = pathlib.Path(scratch) / "root"
@@ -324,7 +332,7 @@ def _new_root(limits: Limits, view: list[str], scratch: str) -> None:
     _mount("tmpfs", str(root / "tmp"), "tmpfs", _MS_NOSUID | _MS_NODEV, size)
     _mount("proc", str(root / "proc"), "proc", _MS_NOSUID | _MS_NODEV)
     devices = [f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom")]
-    for name in [*view, *devices]:
+    for name in [*view, *writable, *devices]:
         target = root / name.lstrip("/")
         if os.path.islink(name) and not os.path.isdir(name):
             name = os.path.realpath(name)
@@ -334,7 +342,7 @@ def _new_root(limits: Limits, view: list[str], scratch: str) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.touch()
         _mount(name, str(target), "", _MS_BIND | _MS_REC)
-        if name not in devices:
+        if name not in devices and name not in writable:
             confine.read_only(str(target))
     (root / "dev/shm").symlink_to("/tmp")
     os.chdir(root)
