@@ -13,6 +13,7 @@ import platform
 import signal
 import struct
 import sys
+from collections.abc import Sequence
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
@@ -136,8 +137,11 @@ def _filter(index: int, families: tuple[int, ...]) -> bytes:
     return b"".join(steps)
 
 
-def landlock(readable: list[str], writable: list[str]) -> bool:
-    """Allow reading below some paths, writing below others, and no other file."""
+def landlock(readable: list[str], writable: list[str], meeting: Sequence[str] = ()) -> bool:
+    """Allow reading below some paths, writing below others, and no other file.
+
+    Below ``meeting``, sockets may be made and files read.
+    """
     create, add, restrict = 444, 445, 446
     version = _libc.syscall(create, None, 0, 1)
     if version < 1:
@@ -151,7 +155,8 @@ def landlock(readable: list[str], writable: list[str]) -> bool:
     if ruleset < 0:
         return False
     reading, of_a_file = 0b1101, 0b0111 | (1 << 14 if version >= 3 else 0)
-    for paths, rights in ((readable, reading), (writable, every)):
+    sockets = reading | 1 << 5 | 1 << 9
+    for paths, rights in ((readable, reading), (writable, every), (meeting, sockets)):
         for path in paths:
             with contextlib.suppress(OSError):
                 handle = os.open(path, os.O_PATH | os.O_CLOEXEC)

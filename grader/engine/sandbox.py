@@ -79,13 +79,14 @@ def keep(
     off: frozenset[str],
     run: Callable[[list[str], str], None],
     inner: list[socket.socket],
-    writable: Sequence[str] = (),
+    meeting: Sequence[str] = (),
 ) -> NoReturn:
     """Fork a walled process that calls ``run(layers, work_dir)``; stay as its keeper.
 
     Kills it when the other end of ``lifeline`` closes or a limit is passed, then reports. ``off``
     names layers to leave out, for the tests that prove what each of them stops; ``inner`` are the
-    sockets that only the process inside holds; ``writable`` are folders outside that it may change.
+    sockets that only the process inside holds; ``meeting`` are folders outside in which it may make
+    sockets of its own.
     """
     confine.die_with_parent()
     with contextlib.suppress(OSError):
@@ -98,7 +99,7 @@ def keep(
         try:
             confine.die_with_parent()
             lifeline.close()
-            work = walls.inside(limits, view, scratch, folder, writable)
+            work = walls.inside(limits, view, scratch, folder, meeting)
             _as_init(lambda: run(sorted(walls.active), work))
         except BaseException as error:
             sys.stderr.write(f"sandbox: {type(error).__name__}: {error}\n")
@@ -224,7 +225,7 @@ class _Walls:
         view: list[str],
         scratch: str,
         folder: str,
-        writable: Sequence[str] = (),
+        meeting: Sequence[str] = (),
     ) -> str:
         """Close the walls around this process; returns its work directory."""
         if LINUX:
@@ -236,7 +237,7 @@ class _Walls:
             if "network" in self.active:
                 _loopback_up()
         if self.may_mount:
-            _new_root(limits, view, scratch, writable)
+            _new_root(limits, view, scratch, meeting)
             self.active |= {"read-only", "work-quota"}
             home = HOME
         else:
@@ -255,8 +256,8 @@ class _Walls:
             confine.drop_capabilities()
             fenced = "network" in self.active
             if "landlock" not in self.off:
-                changed = [home, "/tmp", "/dev"] if self.may_mount else [home, "/dev/null"]
-                if confine.landlock(["/"] if self.may_mount else view, [*changed, *writable]):
+                writable = [home, "/tmp", "/dev"] if self.may_mount else [home, "/dev/null"]
+                if confine.landlock(["/"] if self.may_mount else view, writable, meeting):
                     self.active.add("landlock")
             if "seccomp" not in self.off and confine.seccomp(network=fenced):
                 self.active.add("seccomp")
@@ -320,7 +321,7 @@ def _mount(source: str, target: str, kind: str, flags: int = 0, options: str = "
     _must(_libc.mount(*encoded, flags, options.encode() or None), f"mount {target}")
 
 
-def _new_root(limits: Limits, view: list[str], scratch: str, writable: Sequence[str] = ()) -> None:
+def _new_root(limits: Limits, view: list[str], scratch: str, meeting: Sequence[str] = ()) -> None:
     """A root of its own: ``view`` read-only, a bounded /tmp, its own /proc, five devices."""
     _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
     root = pathlib.Path(scratch) / "root"
@@ -332,7 +333,7 @@ def _new_root(limits: Limits, view: list[str], scratch: str, writable: Sequence[
     _mount("tmpfs", str(root / "tmp"), "tmpfs", _MS_NOSUID | _MS_NODEV, size)
     _mount("proc", str(root / "proc"), "proc", _MS_NOSUID | _MS_NODEV)
     devices = [f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom")]
-    for name in [*view, *writable, *devices]:
+    for name in [*view, *meeting, *devices]:
         target = root / name.lstrip("/")
         if os.path.islink(name) and not os.path.isdir(name):
             name = os.path.realpath(name)
@@ -342,7 +343,7 @@ def _new_root(limits: Limits, view: list[str], scratch: str, writable: Sequence[
             target.parent.mkdir(parents=True, exist_ok=True)
             target.touch()
         _mount(name, str(target), "", _MS_BIND | _MS_REC)
-        if name not in devices and name not in writable:
+        if name not in devices and name not in meeting:
             confine.read_only(str(target))
     (root / "dev/shm").symlink_to("/tmp")
     os.chdir(root)
