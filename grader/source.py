@@ -12,8 +12,6 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-import jupytext
-
 from labkit.errors import CourseError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -139,6 +137,9 @@ def _lab_name(path: pathlib.Path) -> str:
 
 
 def _read_cells(path: pathlib.Path) -> list[Cell]:
+    # It takes seconds to import, and much here only needs a path.
+    import jupytext
+
     text = path.read_text(encoding="utf-8")
     markers = [n for n, line in enumerate(text.splitlines(), 1) if re.match(r"# %%( |$)", line)]
     if not markers:

@@ -14,7 +14,6 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from grader.reference import make_reference
 from grader.source import BEGIN, END, LabSource
 from labkit.errors import CourseError
 
@@ -72,6 +71,9 @@ class Rebuilt:
 
 def make_plan(lab: LabSource) -> Plan:
     """The grading plan of a lab."""
+    # Workers are given plans and do without what makes them, which takes seconds to import.
+    from grader.reference import make_reference
+
     names = {exercise.name for exercise in lab.exercises}
     cells = []
     for cell in make_reference(lab).cells:
@@ -314,3 +316,19 @@ def _look_at_the_rest(plan: Plan, cells: list[dict[str, Any]], repairs: list[str
     lost = [e.name for e in plan.exercises if f"{e.name}-check" not in here]
     if cells and lost:
         repairs.append(f"{len(lost)} check cell(s) had been removed; the lab's own were used.")
+    known = {cell.id for cell in plan.cells} | {f"{e.name}-check" for e in plan.exercises}
+    texts = {cell.source.strip() for cell in plan.cells} | {""}
+    names = {name for cell in plan.cells for name in cell.defines}
+    own = [
+        cell
+        for cell in cells
+        if _kind(cell) == "code"
+        and not {str(cell.get("id")), _grade_id(cell)} & known
+        and _text(cell).strip() not in texts
+        and not _defined(_text(cell)) & names
+    ]
+    if own:
+        repairs.append(
+            f"{len(own)} code cell(s) outside of the answer cells were not run: whatever an "
+            "answer needs stands in the answer's own cell."
+        )
