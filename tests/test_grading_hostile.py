@@ -33,6 +33,7 @@ LIMITS = Limits(
     work_mb=16,
     file_mb=8,
     processes=40,
+    open_files=256,
     output_bytes=100_000,
     cpu_seconds=20,
     cell_seconds=2,
@@ -299,7 +300,9 @@ if os.fork() == 0:
     os._exit(0)
 """
     outcome = {}
-    for off in ({"mount", "landlock", "user"}, {"mount", "landlock", "user", "pid"}):
+    # Root's student is another user, who may not write here; an ordinary user's is that user.
+    open_walls = {"mount", "landlock"} | ({"user"} if os.geteuid() == 0 else set())
+    for off in (open_walls, open_walls | {"pid"}):
         with Grader(plan(), limits=LIMITS, off=off) as open_:
             open_.grade(with_wind(code), only=["wind"])
             time.sleep(0.2)

@@ -123,6 +123,7 @@ class Shell(ZMQInteractiveShell):
 
     def __init__(self, **rest: Any) -> None:
         self.outputs = Outputs(0)
+        self.failure = ""
         super().__init__(**rest)
 
     def _showtraceback(self, etype: Any, evalue: Any, stb: list[str]) -> None:
@@ -140,9 +141,13 @@ class Shell(ZMQInteractiveShell):
         start = os.lseek(1, 0, os.SEEK_END)
         try:
             with _alarm(limits.cell_seconds):
-                self.run_cell(source, store_history=True)
-        except BaseException as error:
+                result = self.run_cell(source, store_history=True)
+            error = result.error_before_exec or result.error_in_exec
+        except BaseException as caught:
+            error = caught
             self._showtraceback(type(error), error, [f"{type(error).__name__}: {error}"])
+        # Told apart from the outputs: what the shell failed to format is no silent success.
+        self.failure = f"{type(error).__name__}: {error}" if error else ""
         # What subprocesses and C code wrote went past Python's own streams.
         written = os.pread(1, limits.output_bytes, start)
         self.outputs.stream("stdout", written.decode("utf-8", "replace"))
@@ -206,7 +211,8 @@ def _answer(
     match header["op"]:
         case "run":
             items, count = shell.run(body.decode("utf-8", "replace"), limits)
-            return done | {"count": count}, json.dumps(items).encode("utf-8", "surrogatepass")
+            done |= {"count": count, "failure": shell.failure[:2000]}
+            return done, json.dumps(items).encode("utf-8", "surrogatepass")
         case "value":
             with _alarm(limits.call_seconds):
                 return done, answers.value(header["name"])

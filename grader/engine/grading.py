@@ -10,6 +10,7 @@ import pathlib
 import socket
 import sys
 import sysconfig
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -104,6 +105,7 @@ class Grader:
             dataset(name).path  # noqa: B018  (builds what is missing, before the walls stand)
         view = _view(names)
         self._servers: dict[str, WarmServer] = {}
+        self._starting = threading.Lock()
         self._start = {
             "student": functools.partial(WarmServer, "student", self.plan.imports, names, view),
             "judge": functools.partial(WarmServer, "judge", self.plan.imports, names),
@@ -184,12 +186,14 @@ class Grader:
         )
 
     def _server(self, kind: str) -> WarmServer:
-        server = self._servers.get(kind)
-        if server is None or not server.alive:
-            if server is not None:
-                server.close()
-            server = self._servers[kind] = self._start[kind]()
-        return server
+        # A worker's threads share a grader.
+        with self._starting:
+            server = self._servers.get(kind)
+            if server is None or not server.alive:
+                if server is not None:
+                    server.close()
+                server = self._servers[kind] = self._start[kind]()
+            return server
 
     def _run(self, job: dict[str, Any], verdicts: dict[str, dict], end: dict[str, Any]) -> str:
         """One judge's life; returns the exercise at which it ended."""
@@ -204,7 +208,7 @@ class Grader:
                     wait = self.limits.total_seconds + JUDGE_SECONDS
                     header, body = frames.receive(channel, wait)
                     if "layers" in header:
-                        self._look_at(header["layers"])
+                        self._look_at(header["layers"], header["broken"])
                         end["layers"] = header["layers"]
                     elif "begin" in header:
                         begun = header["begin"]
@@ -218,9 +222,17 @@ class Grader:
             except frames.FrameError:
                 return begun
 
-    def _look_at(self, layers: list[str] | None) -> None:
+    def _look_at(self, layers: list[str] | None, broken: str) -> None:
         if layers is None:
-            raise CourseError("The process for the student's code could not be started.")
+            raise CourseError(
+                "The process for the student's code could not be started; nothing was graded. "
+                "Run ./course doctor, and look for a lack of memory or of processes."
+            )
+        if broken:
+            raise CourseError(
+                f"The lab's own cells fail in the sandbox ({broken}); nothing was graded. Keep "
+                "the environment and the course in folders that all users of the machine may read."
+            )
         lacking = self.required - set(layers)
         if lacking:
             raise CourseError(

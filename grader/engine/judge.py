@@ -116,10 +116,8 @@ class Session:
         count = header.get("count")
         shown = {"outputs": items, "count": count if isinstance(count, int) else None}
         self.outputs.setdefault(cell["id"], shown)
-        for item in items:
-            if isinstance(item, dict) and item.get("output_type") == "error":
-                text = f"{item.get('ename')}: {item.get('evalue')}"
-                self.errors.setdefault(cell["id"], text.splitlines()[0][:200])
+        if failure := str(header.get("failure", "")):
+            self.errors.setdefault(cell["id"], failure.splitlines()[0][:200])
         return True
 
     def stop(self) -> str:
@@ -201,9 +199,10 @@ def judge_all(channel: socket.socket, session: Session, job: dict[str, Any]) -> 
     """Run the cells, then each exercise's check and hidden test; send each verdict when known."""
     with contextlib.suppress(AnswerError):
         session.start()
-    frames.send(channel, {"layers": session.layers})
+    broken = _broken_before_answers(session, job["cells"])
+    frames.send(channel, {"layers": session.layers, "broken": broken})
     required = set(job["required"])
-    if session.layers is None or required - set(session.layers):
+    if broken or session.layers is None or required - set(session.layers):
         session.stop()
         return
     namespace = _set_up(job["setup"], RemoteAnswers(session))
@@ -217,6 +216,16 @@ def judge_all(channel: socket.socket, session: Session, job: dict[str, Any]) -> 
     session.stop()
     end = {"cpu_seconds": session.cost.cpu_seconds, "peak_mb": session.cost.peak_mb}
     frames.send(channel, {"end": True, **end}, json.dumps(session.outputs).encode())
+
+
+def _broken_before_answers(session: Session, cells: list[dict[str, Any]]) -> str:
+    """Why a cell of the lab's own fails before the first answer: never the student's fault."""
+    for cell in cells:
+        if cell["exercise"]:
+            break
+        if fault := session.lethal.get(cell["id"]) or session.errors.get(cell["id"]):
+            return fault
+    return ""
 
 
 def _set_up(source: str, answers: RemoteAnswers) -> dict[str, Any]:

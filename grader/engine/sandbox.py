@@ -64,6 +64,7 @@ class Limits:
     work_mb: int = 256
     file_mb: int = 128
     processes: int = 64
+    open_files: int = 1024
     output_bytes: int = 2_000_000
     cpu_seconds: int = 180
     cell_seconds: float = 30
@@ -381,7 +382,7 @@ def _limit(limits: Limits) -> None:
         "RLIMIT_CPU": limits.cpu_seconds,
         "RLIMIT_FSIZE": limits.file_mb * megabyte,
         "RLIMIT_NPROC": limits.processes,
-        "RLIMIT_NOFILE": 1024,
+        "RLIMIT_NOFILE": limits.open_files,
         "RLIMIT_CORE": 0,
     }
     for name, value in wanted.items():

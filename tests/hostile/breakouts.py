@@ -137,7 +137,7 @@ BREAKOUTS: dict[str, tuple[str, set[str]]] = {
         {"mount", "landlock", "user"},
     ),
     "more open files than allowed": (
-        "import os\nfor _ in range(1100): os.open('/dev/null', os.O_RDONLY)\nprint('REACHED')",
+        "import os\nfor _ in range(400): os.open('/dev/null', os.O_RDONLY)\nprint('REACHED')",
         {"limits"},
     ),
 }
