@@ -79,6 +79,42 @@ def demo() -> None:
 
 
 @course.command()
+@click.argument("modules", metavar="MODULE...", nargs=-1)
+@click.option(
+    "--course-dir",
+    type=click.Path(path_type=pathlib.Path),
+    help="The class's folder, by default the course's.",
+)
+@click.option("--scheduler", default="", help="A Dask scheduler, such as tcp://host:8786.")
+@click.option("--workers", type=click.IntRange(1), help="Notebooks side by side on this machine.")
+@click.option(
+    "--require-sandbox", type=click.Choice(["full"]), help="Refuse to grade with fewer layers."
+)
+def grade(
+    modules: tuple[str, ...],
+    course_dir: pathlib.Path | None,
+    scheduler: str,
+    workers: int | None,
+    require_sandbox: str | None,
+) -> None:
+    """Grade the submissions of MODULES, isolated and side by side."""
+    from grader.classroom.command import grade as run
+    from grader.engine.sandbox import FULL
+    from grader.source import ROOT
+
+    if not modules:
+        raise CourseError("Say what to grade: ./course grade MODULE, such as 04-1-ingestion.")
+    report = run(
+        modules,
+        root=course_dir or ROOT,
+        scheduler=scheduler,
+        workers=workers or 0,
+        require=FULL if require_sandbox else (),
+    )
+    click.echo(f"Report: {report}")
+
+
+@course.command()
 @click.argument("module", default="")
 def test(module: str) -> None:
     """Run every test, or those of one MODULE or MODULE/LAB."""
