@@ -1,0 +1,1 @@
+"""nbgrader's own way of grading, behind walls: its kernels, and whole courses of it."""
