@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from grader.classroom.folder import ClassFolder, only_one, open_folder, write_safely
-from grader.classroom.labs import ClassLab, digest, prepare, secret
+from grader.classroom.labs import ClassLab, answered, digest, prepare, secret
 from grader.classroom.record import Record, no_room
 from grader.classroom.submissions import Hand, Submission, find_submissions
 from grader.engine.sandbox import Limits
@@ -267,15 +267,11 @@ def _wrong_jobs(assignment: Assignment, lab: ClassLab) -> list[dict[str, Any]]:
     for number in range(max((len(lab.wrong[name]) for name in needed), default=0)):
         chosen = {n: lab.wrong[n][number] for n in needed if number < len(lab.wrong[n])}
         answers = lab.reference | {name: source for name, (_, source) in chosen.items()}
-        cells = [
-            {**cell, "source": answers.get(cell["id"].removesuffix("-answer"), cell["source"])}
-            for cell in lab.template["cells"]
-        ]
         jobs.append(
             {
                 "lab": lab.name,
                 "student": "",
-                "data": json.dumps({**lab.template, "cells": cells}).encode(),
+                "data": answered(lab.template, answers),
                 "known": {},
                 "notes": [],
                 "only": sorted(chosen),

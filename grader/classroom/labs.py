@@ -88,6 +88,15 @@ def make_class_lab(lab: LabSource, key: str, limits: Limits) -> ClassLab:
     )
 
 
+def answered(template: dict[str, Any], answers: dict[str, str]) -> bytes:
+    """A released notebook with these answers filled in."""
+    cells = [
+        {**cell, "source": answers.get(cell["id"].removesuffix("-answer"), cell["source"])}
+        for cell in template["cells"]
+    ]
+    return json.dumps({**template, "cells": cells}).encode()
+
+
 def digest(*parts: bytes | str) -> str:
     """A hash of parts, each with its length."""
     whole = hashlib.sha256()
