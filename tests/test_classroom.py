@@ -269,7 +269,7 @@ def test_a_misnamed_and_a_missing_notebook_are_named(room, class_lab):
 
 def test_copies_are_found_and_short_answers_are_not_accused():
     long = "def f(rows):\n" + "".join(
-        f"    a{n} = [x.lower() for x in rows if len(x) > {n} and x != 'q' or not x{'.strip()' * n}]\n"
+        f"    a{n} = [x.lower() for x in rows if len(x) > {n} or not x{'.strip()' * n}]\n"
         for n in range(12)
     )
     renamed = long.replace("rows", "lines").replace("a1", "total") + "# mine\n"
