@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from grader.engine.sandbox import LINUX, Limits, can_mount, keep
@@ -50,6 +50,7 @@ class WarmServer:
         datasets: Sequence[str],
         view: Sequence[str] = (),
         child: str = "grader.engine.child",
+        setup: str = "",
     ) -> None:
         self._scratch = tempfile.mkdtemp(prefix="grader-")
         # Passable, for a work directory of the throw-away user where mounts cannot be had.
@@ -59,6 +60,7 @@ class WarmServer:
         plan = {
             "kind": kind,
             "child": child,
+            "setup": setup,
             "imports": [n for n in imports if n.split(".")[0] not in NEVER_WARM],
             "datasets": list(datasets),
             "view": list(view),
@@ -137,7 +139,7 @@ def serve(plan: dict[str, Any]) -> None:
     """Warm up, then fork on request until standard input closes."""
     control = socket.socket(fileno=plan["control"])
     try:
-        shell = _warm_up(plan)
+        warm = _warm_up(plan)
     except Exception as error:
         control.send(json.dumps({"error": f"The grader cannot warm up: {error}."}).encode())
         return
@@ -162,14 +164,14 @@ def serve(plan: dict[str, Any]) -> None:
         data, handles, _, _ = socket.recv_fds(control, 65536, 2)
         request = json.loads(data)
         if os.fork() == 0:
-            _become_fork(plan, shell, request, handles, control)
+            _become_fork(plan, warm, request, handles, control)
         for handle in handles:
             os.close(handle)
 
 
 def _become_fork(
     plan: dict[str, Any],
-    shell: Any,
+    warm: Any,
     request: dict[str, Any],
     handles: list[int],
     control: socket.socket,
@@ -184,12 +186,12 @@ def _become_fork(
         if plan["kind"] == "judge":
             from grader.engine import judge
 
-            judge.main(channel, lifeline, plan["scratch"])
+            judge.main(channel, lifeline, plan["scratch"], warm)
         else:
             child = importlib.import_module(plan["child"])
 
             def run(layers: list[str], work: str) -> None:
-                child.serve(channel, shell, limits, layers, work)
+                child.serve(channel, warm, limits, layers, work)
 
             off = frozenset(request["off"])
             keep(lifeline, limits, plan["view"], plan["scratch"], off, run, [channel])
@@ -199,13 +201,13 @@ def _become_fork(
 
 
 def _warm_up(plan: dict[str, Any]) -> Any:
+    """Import the lab's libraries; returns the student's shell, or the judge's opened lab."""
     sys.path[:] = [entry for entry in sys.path if entry]
-    shell = None
     if plan["kind"] == "judge":
-        importlib.import_module("grader.engine.judge")
+        warm = importlib.import_module("grader.engine.judge").Opened(plan["setup"])
     else:
         # Libraries ask for the shell when they are imported, so it comes first.
-        shell = importlib.import_module(plan["child"]).make_shell()
+        warm = importlib.import_module(plan["child"]).make_shell()
     for name in plan["imports"]:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -219,7 +221,21 @@ def _warm_up(plan: dict[str, Any]) -> Any:
 
         for name in plan["datasets"]:
             dataset(name).path  # noqa: B018  (reading the path verifies the file)
-    return shell
+    if plan["kind"] == "judge" and _stays_single(warm.run):
+        warm.run()
+    return warm
+
+
+def _stays_single(run: Callable[[], None]) -> bool:
+    """Whether ``run`` starts no thread, which a fork would lose; tried in a fork of its own."""
+    child = os.fork()
+    if child == 0:
+        try:
+            run()
+            os._exit(0 if _threads() == 1 else 1)
+        finally:
+            os._exit(1)
+    return os.waitpid(child, 0)[1] == 0
 
 
 def _threads() -> int:

@@ -108,7 +108,9 @@ class Grader:
         self._starting = threading.Lock()
         self._start = {
             "student": functools.partial(WarmServer, "student", self.plan.imports, names, view),
-            "judge": functools.partial(WarmServer, "judge", self.plan.imports, names),
+            "judge": functools.partial(
+                WarmServer, "judge", self.plan.imports, names, setup=self.plan.setup
+            ),
         }
 
     def __enter__(self) -> Grader:
@@ -139,7 +141,6 @@ class Grader:
         end: dict[str, Any] = {"layers": [], "cpu_seconds": 0.0, "peak_mb": 0, "outputs": {}}
         while open_:
             job = {
-                "setup": self.plan.setup,
                 "cells": [dataclasses.asdict(cell) for cell in rebuilt.cells],
                 "exercises": [dataclasses.asdict(exercise) for exercise in open_],
                 "limits": dataclasses.asdict(self.limits),

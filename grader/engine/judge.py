@@ -143,7 +143,11 @@ class Session:
 class RemoteAnswers:
     """The :class:`~labkit.check.Answers` of a process on the other side of a socket."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self) -> None:
+        self._session: Session | None = None
+
+    def bind(self, session: Session) -> None:
+        """Ask this process from now on: the lab was opened before there was one."""
         self._session = session
 
     def value(self, name: str) -> bytes:
@@ -176,7 +180,7 @@ class RemoteAnswers:
                 self._session.ask("close")
 
 
-def main(channel: socket.socket, lifeline: socket.socket, scratch: str) -> None:
+def main(channel: socket.socket, lifeline: socket.socket, scratch: str, opened: Opened) -> None:
     """Judge one notebook: the job comes over ``channel``, a verdict goes back for each exercise."""
     lifeline.close()
     limit = MEMORY_MB * 2**20
@@ -191,11 +195,13 @@ def main(channel: socket.socket, lifeline: socket.socket, scratch: str) -> None:
     session = Session(control, job["cells"], limits, frozenset(job["off"]), restarts)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="judge-") as folder:
         os.chdir(folder)
-        judge_all(channel, session, job)
+        judge_all(channel, session, job, opened)
         os.chdir("/")
 
 
-def judge_all(channel: socket.socket, session: Session, job: dict[str, Any]) -> None:
+def judge_all(
+    channel: socket.socket, session: Session, job: dict[str, Any], opened: Opened
+) -> None:
     """Run the cells, then each exercise's check and hidden test; send each verdict when known."""
     with contextlib.suppress(AnswerError):
         session.start()
@@ -205,11 +211,12 @@ def judge_all(channel: socket.socket, session: Session, job: dict[str, Any]) -> 
     if broken or session.layers is None or required - set(session.layers):
         session.stop()
         return
-    namespace = _set_up(job["setup"], RemoteAnswers(session))
+    opened.run()
+    opened.answers.bind(session)
     for exercise in job["exercises"]:
         frames.send(channel, {"begin": exercise["name"]})
         started = time.monotonic()
-        outcome, lines, stage = _judge(session, namespace, exercise)
+        outcome, lines, stage = _judge(session, opened.namespace, exercise)
         seconds = round(time.monotonic() - started, 3)
         verdict = {"outcome": outcome, "lines": lines, "stage": stage, "seconds": seconds}
         frames.send(channel, {"exercise": exercise["name"]}, json.dumps(verdict).encode())
@@ -228,15 +235,24 @@ def _broken_before_answers(session: Session, cells: list[dict[str, Any]]) -> str
     return ""
 
 
-def _set_up(source: str, answers: RemoteAnswers) -> dict[str, Any]:
-    """The names of the lab's set-up cell, with a lab whose checks ask ``answers``."""
-    import labkit.lab
+class Opened:
+    """The names of a lab's set-up cell, whose checks ask :attr:`answers`; run once, then forked."""
 
-    labkit.lab.ask(answers)
-    namespace: dict[str, Any] = {"__name__": "__main__"}
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        exec(compile(source, "<set-up>", "exec"), namespace)
-    return namespace
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self.answers = RemoteAnswers()
+        self.namespace: dict[str, Any] = {}
+
+    def run(self) -> None:
+        """Run the set-up cell, if that was not done before the fork."""
+        if self.namespace:
+            return
+        import labkit.lab
+
+        labkit.lab.ask(self.answers)
+        self.namespace["__name__"] = "__main__"
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            exec(compile(self._source, "<set-up>", "exec"), self.namespace)
 
 
 def _judge(
