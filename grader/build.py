@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from rich.progress import Progress
 
+from grader import services
 from grader.reference import execute, make_reference, to_text
 from grader.source import ROOT, LabSource, SourceError, read_source, sources
 from grader.topics import coverage, summary, topics
@@ -20,6 +21,7 @@ from labkit.lab import CATALOGUE
 
 README = ROOT / "README.md"
 MAP_MARKS = ("<!-- map: built by ./course build -->", "<!-- end of the map -->")
+SERVICE_MARKS = ("<!-- services: built by ./course build -->", "<!-- end of the services -->")
 CHAPTERS = {
     "1": "Introduction to data engineering",
     "2": "Foundational knowledge",
@@ -156,11 +158,17 @@ def _module_pages(labs: list[LabSource]) -> dict[pathlib.Path, str]:
 
 def _readme(labs: list[LabSource]) -> str:
     text = README.read_text(encoding="utf-8")
-    if any(text.count(mark) != 1 for mark in MAP_MARKS):
-        raise CourseError(f"README.md must hold {MAP_MARKS[0]} and {MAP_MARKS[1]}, once each.")
-    start, end = (re.escape(mark) for mark in MAP_MARKS)
-    body = f"{MAP_MARKS[0]}\n{map_table(labs)}\n{MAP_MARKS[1]}"
-    return re.sub(f"{start}.*{end}", lambda _: body, text, flags=re.DOTALL)
+    text = _between(MAP_MARKS, map_table(labs), text)
+    return _between(SERVICE_MARKS, services.markdown(), text)
+
+
+def _between(marks: tuple[str, str], body: str, text: str) -> str:
+    if any(text.count(mark) != 1 for mark in marks):
+        raise CourseError(f"README.md must hold {marks[0]} and {marks[1]}, once each.")
+    start, end = (re.escape(mark) for mark in marks)
+    return re.sub(
+        f"{start}.*{end}", lambda _: f"{marks[0]}\n{body}\n{marks[1]}", text, flags=re.DOTALL
+    )
 
 
 def map_table(labs: list[LabSource], link: str = "curriculum/{name}.ipynb") -> str:

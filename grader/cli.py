@@ -11,6 +11,7 @@ import sys
 
 import click
 
+from grader.services import services
 from labkit.errors import CourseError
 
 EPILOG = """
@@ -201,6 +202,9 @@ def doctor() -> None:
     from grader import doctor as check
 
     sys.exit(check.main())
+
+
+course.add_command(services)
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ def service(name: str, *, version: str = "", **options: Any) -> Any:
     kind = load(name)
     if version and version != kind.version:
         raise CourseError(
-            f"{kind.title} is here in version {kind.version}, not {version}: leave the version out, "
-            f"or ask for {kind.version}."
+            f"{kind.title} is here in version {kind.version}, not {version}: "
+            f"leave the version out, or ask for {kind.version}."
         )
     return kind(**options).start()

@@ -1,7 +1,7 @@
 """What a service runs on: jars, archives, Python environments, Java, programs of the system.
 
-All are pinned with hashes in ``locks/``, fetched on first use, kept in the reader's cache, and checked
-before each use. Afterwards no network is needed.
+What is fetched is pinned with hashes in ``locks/``, fetched on first use, and kept in the reader's
+cache; jars are checked before each use. Afterwards no network is needed.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def read_lock(path: pathlib.Path) -> list[Jar]:
 
 @dataclass(frozen=True)
 class Archive:
-    """The one archive of ``locks/NAME.jars`` (a jar, or a tar in a jar); fetching gives its folder."""
+    """The one archive of ``locks/NAME.jars``, unpacked; fetching it gives its folder."""
 
     name: str
     kind = "archive"
@@ -376,9 +376,10 @@ def _download(name: str, jars: list[Jar]) -> None:
             tempfile.TemporaryDirectory(prefix=".partial-", dir=home) as partial,
             ThreadPoolExecutor(AT_ONCE) as pool,
         ):
+            advance = functools.partial(progress.advance, bar)
+            folders = [pathlib.Path(partial, str(number)) for number in range(len(jars))]
             moves = [
-                pool.submit(_fetch, jar, pathlib.Path(partial, str(n)), lambda n: progress.advance(bar, n))
-                for n, jar in enumerate(jars)
+                pool.submit(_fetch, *each, advance) for each in zip(jars, folders, strict=True)
             ]
             try:
                 for move in moves:
@@ -420,8 +421,8 @@ def _fetch(jar: Jar, folder: pathlib.Path, advance: Callable[[int], None]) -> No
             break
     if _sha256(got, jar.size) != jar.sha256:
         raise CourseError(
-            f"{jar.coordinates} as fetched is not the file of the lock (its hash differs): check the "
-            "mirror or proxy that this machine uses, and run the same again."
+            f"{jar.coordinates} as fetched is not the file of the lock (its hash differs): check "
+            "the mirror or proxy that this machine uses, and run the same again."
         )
     jar.path.parent.mkdir(parents=True, exist_ok=True)
     got.replace(jar.path)

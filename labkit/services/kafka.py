@@ -32,12 +32,15 @@ share.coordinator.state.topic.min.isr={least}
 share.coordinator.state.topic.num.partitions=5
 group.initial.rebalance.delay.ms=0
 log.cleaner.dedupe.buffer.size=4194304
-broker.session.timeout.ms=6000
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms={session}
 """
 FLAGS = (
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.log.kafka=info",
 )
+#: A client that asks again soon: the broker is not up yet.
+IMPATIENT = {"request_timeout_ms": 2000, "bootstrap_timeout_ms": 2000}
 
 
 class Kafka(Service):
@@ -70,9 +73,11 @@ class Kafka(Service):
                 folder=self.folder,
                 copies=copies,
                 least=min(2, copies),
+                # A crashed broker may come back when its session is over.
+                session=6000 if self.brokers > 1 else 3000,
             )
             path = self.write(f"broker-{node}.properties", text)
-            tool = ("format", "-t", cluster, "-c", path)
+            tool = ("format", f"--cluster-id={cluster}", "-c", path)  # it may begin with "-"
             self.call(self.java("kafka.tools.StorageTool", *tool, heap_mb=64, flags=FLAGS))
 
     def commands(self) -> dict[str, Command]:
@@ -113,7 +118,7 @@ class Kafka(Service):
 
     def ready(self) -> bool:
         """The cluster names all its brokers."""
-        with _quiet(), contextlib.closing(self.client()) as admin:
+        with _quiet(), contextlib.closing(self.client(**IMPATIENT)) as admin:
             return len(admin.describe_cluster()["brokers"]) == self.brokers
 
     def check(self) -> None:

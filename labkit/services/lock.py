@@ -1,8 +1,9 @@
 """For maintainers: resolve what a service runs on, once, and write its lock.
 
-``python -m labkit.services.lock NAME COORDINATES ... [--drop GROUP:ARTIFACT ...]`` resolves jars with all
-that they need and writes ``locks/NAME.jars``. ``--platform linux-x86_64=COORDINATES`` locks one file for
-one platform, without what it needs. Python environments are locked as ``locks/README.md`` says.
+``python -m labkit.services.lock NAME COORDINATES ... [--drop GROUP:ARTIFACT ...]`` resolves jars
+with all that they need and writes ``locks/NAME.jars``. ``--platform linux-x86_64=COORDINATES``
+locks one file for one platform, without what it needs. Python environments are locked as
+``locks/README.md`` says.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from jgo.maven import MavenContext, PythonResolver
 
 from labkit.services.artifacts import AT_ONCE, LOCKS, Jar
 
-HEADER = "# Coordinates, SHA-256, bytes, platform where not for all; written by labkit.services.lock.\n"
+HEADER = (
+    "# Coordinates, SHA-256, bytes, platform where not for all; written by labkit.services.lock.\n"
+)
 
 
 def resolve(maven: MavenContext, coordinates: list[str], drop: list[str]) -> list[str]:
-    """Coordinates with all that they need at run time, less those in ``drop``, in classpath order."""
+    """Coordinates with all that they need at run time, less ``drop``, in classpath order."""
     asked = [maven.create_dependency(each) for each in coordinates]
     inputs, below = maven.resolver.resolve(asked)
     found = []

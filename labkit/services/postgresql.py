@@ -131,8 +131,19 @@ class PostgreSQL(Service):
 
     def standby(self) -> None:
         """Copy the primary with pg_basebackup and start the copy, which follows it."""
-        backup = [str(self.tool("pg_basebackup")), "-D", "standby", "--checkpoint=fast", "--no-sync"]
-        backup += ["--write-recovery-conf", "--create-slot", "--slot=standby", "--wal-method=stream"]
+        backup = [
+            str(self.tool("pg_basebackup")),
+            "-D",
+            "standby",
+            "--checkpoint=fast",
+            "--no-sync",
+        ]
+        backup += [
+            "--write-recovery-conf",
+            "--create-slot",
+            "--slot=standby",
+            "--wal-method=stream",
+        ]
         backup += ["-d", self.dsn("primary", sslmode="disable")]
         self.call(Command(backup, unprivileged=True))
         self.add("standby", self._server("standby"), lambda: self._answers("standby"))
@@ -152,7 +163,9 @@ class PostgreSQL(Service):
             slot = "select pg_create_logical_replication_slot('changes', 'test_decoding')"
             sql.execute(slot)
             sql.execute("insert into flights select n, n % 60 from generate_series(1, 1000) n")
-            changes = sql.execute("select data from pg_logical_slot_get_changes('changes', null, null)")
+            changes = sql.execute(
+                "select data from pg_logical_slot_get_changes('changes', null, null)"
+            )
             assert sum("INSERT" in row[0] for row in changes) == 1000
             sql.execute("select pg_drop_replication_slot('changes')")
             here = sql.execute("select pg_current_wal_lsn()").fetchone()[0]

@@ -50,8 +50,8 @@ JVM = (
 CAUSES = (
     (r"No space left on device|ENOSPC|Disk quota exceeded", "the disk is full: free some space"),
     (
-        r"OutOfMemoryError|Cannot allocate memory|insufficient memory|unable to create native thread"
-        r"|Could not reserve enough space",
+        r"OutOfMemoryError|Cannot allocate memory|insufficient memory"
+        r"|unable to create native thread|Could not reserve enough space",
         "this machine gave it too little memory or too few threads: close other programs",
     ),
     (r"UnsupportedClassVersionError", "this Java is too old for it"),
@@ -150,12 +150,22 @@ class Service:
         return path
 
     def java(
-        self, main: str, *arguments: object, heap_mb: int, flags: tuple[str, ...] = (), lead: str = ""
+        self,
+        main: str,
+        *arguments: object,
+        heap_mb: int,
+        flags: tuple[str, ...] = (),
+        lead: str = "",
     ) -> Command:
         """A JVM with all the service's jars; ``lead`` is put before them on the classpath."""
         jars = [j for need in self.needs if isinstance(need, Jars) for j in self._fetched[need]]
         classpath = os.pathsep.join([*filter(None, [lead]), *map(str, jars)])
-        head = [str(self.path(Java)), *JVM, f"-Xmx{heap_mb}m", f"-Djava.io.tmpdir={self.folder}/tmp"]
+        head = [
+            str(self.path(Java)),
+            *JVM,
+            f"-Xmx{heap_mb}m",
+            f"-Djava.io.tmpdir={self.folder}/tmp",
+        ]
         argv = [*head, *flags, "-cp", classpath, main, *map(str, arguments)]
         # Nothing outside the folder is at stake, so a JVM need not be waited for.
         return Command(argv, stop=signal.SIGKILL)
@@ -368,8 +378,8 @@ class Supervisor:
         if "error" in first:
             self.stop()
             raise CourseError(
-                f"{service.title} got no folder in {tempfile.gettempdir()} ({first['error']}): free "
-                "some space, or set TMPDIR to another folder."
+                f"{service.title} got no folder in {tempfile.gettempdir()} ({first['error']}): "
+                "free some space, or set TMPDIR to another folder."
             )
         self.folder, self.pids = pathlib.Path(first["folder"]), first["pids"]
 
@@ -414,8 +424,8 @@ def root() -> pathlib.Path:
         (folder / "logs").mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise CourseError(
-            f"{folder} cannot be made ({error.strerror}): free some space, or set TMPDIR to a folder "
-            "that can be written."
+            f"{folder} cannot be made ({error.strerror}): free some space, or set TMPDIR to a "
+            "folder that can be written."
         ) from None
     if folder.stat().st_uid != os.geteuid():
         raise CourseError(f"{folder} is another user's: set TMPDIR to a folder of your own.")
@@ -423,7 +433,7 @@ def root() -> pathlib.Path:
 
 
 def clean_up() -> list[str]:
-    """End what a crash left of earlier runs, and nothing else; return the names of those services."""
+    """End what a crash left of earlier runs, nothing else; return the names of the services."""
     ended = []
     for folder in root().iterdir():
         record = folder / supervisor.RECORD
@@ -431,7 +441,9 @@ def clean_up() -> list[str]:
             continue
         try:
             run = json.loads(record.read_text())
-            alive = psutil.Process(run["supervisor"]).create_time() == run["begun"]
+            process = psutil.Process(run["supervisor"])
+            alive = process.create_time() == run["begun"]
+            alive = alive and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             alive = False
         except (OSError, ValueError, KeyError):  # not begun, or just ended

@@ -1,9 +1,9 @@
 """Keeps the processes of one service, and ends them all whatever dies first.
 
-A program of its own: ``supervisor.py NAME PARENT MEMORY_MB ROOT``. It answers one JSON line on standard
-output to each on standard input. It forks: the *keeper* starts and watches the processes, the *guard*
-waits for the keeper. Either ends everything and removes the folder when the other is gone, and the
-keeper does so when standard input closes or the process PARENT ends.
+A program of its own: ``supervisor.py NAME PARENT MEMORY_MB ROOT``. It answers one JSON line on
+standard output to each on standard input. It forks: the *keeper* starts and watches the processes,
+the *guard* waits for the keeper. Either ends everything and removes the folder when the other is
+gone, and the keeper does so when standard input closes or the process PARENT ends.
 """
 
 from __future__ import annotations
