@@ -112,7 +112,7 @@ def rebuild(plan: Plan, submitted: pathlib.Path | bytes | dict[str, Any]) -> Reb
     notebook = submitted if isinstance(submitted, dict) else _read(submitted, repairs)
     cells = _cells(notebook, repairs)
     _look_at_kernel(notebook, repairs)
-    found = {cell.exercise: _candidates(cells, cell.id) for cell in plan.cells if cell.exercise}
+    found = {cell.exercise: _candidates(cells, cell) for cell in plan.cells if cell.exercise}
     used = {id(item) for items in found.values() for item in items}
     spare = [cell for cell in cells if id(cell) not in used and _kind(cell) == "code"]
     answers, rebuilt = {}, []
@@ -207,8 +207,9 @@ def _grade_id(cell: dict[str, Any]) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _candidates(cells: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    return [cell for cell in cells if cell.get("id") == name or _grade_id(cell) == name]
+def _candidates(cells: list[dict[str, Any]], cell: PlanCell) -> list[dict[str, Any]]:
+    """Cells with the id of an answer cell, or with its name in nbgrader's metadata."""
+    return [c for c in cells if c.get("id") == cell.id or _grade_id(c) == cell.exercise]
 
 
 def _choose(
@@ -316,7 +317,8 @@ def _look_at_the_rest(plan: Plan, cells: list[dict[str, Any]], repairs: list[str
     lost = [e.name for e in plan.exercises if f"{e.name}-check" not in here]
     if cells and lost:
         repairs.append(f"{len(lost)} check cell(s) had been removed; the lab's own were used.")
-    known = {cell.id for cell in plan.cells} | {f"{e.name}-check" for e in plan.exercises}
+    known = {cell.id for cell in plan.cells}
+    known |= {name for e in plan.exercises for name in (e.name, f"{e.name}-check")}
     texts = {cell.source.strip() for cell in plan.cells} | {""}
     names = {name for cell in plan.cells for name in cell.defines}
     own = [

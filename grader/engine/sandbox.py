@@ -347,6 +347,11 @@ def _new_root(limits: Limits, view: list[str], scratch: str, meeting: Sequence[s
         if name not in devices and name not in meeting:
             confine.read_only(str(target))
     (root / "dev/shm").symlink_to("/tmp")
+    # A cell's "!command" runs in a terminal of its own.
+    (root / "dev/pts").mkdir()
+    options = "newinstance,ptmxmode=0666,mode=666"
+    _mount("devpts", str(root / "dev/pts"), "devpts", _MS_NOSUID, options)
+    (root / "dev/ptmx").symlink_to("pts/ptmx")
     os.chdir(root)
     _must(_libc.syscall(confine.numbers()["pivot_root"], b".", b"."), "pivot_root")
     _must(_libc.umount2(b".", 2), "umount")

@@ -88,11 +88,12 @@ def schema_gap(got: Any, expected: dict[str, str]) -> str | None:
     return None
 
 
-def rows_gap(got: Any, expected: Any, *, key: Sequence[str] = ()) -> str | None:
+def rows_gap(got: Any, expected: Any, *, key: Sequence[str] = (), tell: bool = True) -> str | None:
     """Compare two tables as multisets of rows, whatever their order.
 
     With ``key`` (columns that are unique in ``expected``) the text names the first row and
-    column that differ; without it, how many rows are missing or too many.
+    column that differ; without it, how many rows are missing or too many. Unless ``tell``, no
+    value of ``expected`` is named.
     """
     left, right = as_table(got), as_table(expected)
     if isinstance(left, str):
@@ -105,7 +106,7 @@ def rows_gap(got: Any, expected: Any, *, key: Sequence[str] = ()) -> str | None:
     if Counter(mine) == Counter(asked):
         return None
     if key:
-        return _keyed_gap(mine, asked, names, key)
+        return _keyed_gap(mine, asked, names, key, tell)
     return _bag_gap(mine, asked, names)
 
 
@@ -167,7 +168,7 @@ def _plain(value: Any) -> Any:
 
 
 def _keyed_gap(
-    mine: list[tuple], asked: list[tuple], names: Sequence[str], key: Sequence[str]
+    mine: list[tuple], asked: list[tuple], names: Sequence[str], key: Sequence[str], tell: bool
 ) -> str:
     at = [names.index(name) for name in key]
 
@@ -187,7 +188,8 @@ def _keyed_gap(
             if value != other:
                 return f"column {name} holds {_show(value)} in the row with {label(row)}"
     lost = [row for row_key, row in wanted.items() if row_key not in seen]
-    return f"{len(lost)} row(s) missing{_shared_null(lost, names)}, first {label(lost[0])}"
+    first = f", first {label(lost[0])}" if tell else ""
+    return f"{len(lost)} row(s) missing{_shared_null(lost, names)}{first}"
 
 
 def _bag_gap(mine: list[tuple], asked: list[tuple], names: Sequence[str]) -> str:

@@ -132,7 +132,7 @@ class Check:
 
     def same_rows(self, got: Any, expected: Any, *, asked: str, key: Sequence[str] = ()) -> None:
         """The same rows in any order; ``key`` columns make the message name the row."""
-        gap = compare.rows_gap(got, expected, key=key)
+        gap = compare.rows_gap(got, expected, key=key, tell=not self._hidden)
         self.true(gap is None, asked=asked, found=gap or "")
 
     def plan(

@@ -36,7 +36,7 @@ def notebook(answers: dict[str, str]) -> dict:
         {
             "cell_type": "code",
             "id": f"{exercise.name}-{role}",
-            "metadata": {"nbgrader": {"grade_id": f"{exercise.name}-{role}"}},
+            "metadata": {"nbgrader": {"grade_id": _grade_id(exercise.name, role)}},
             "source": answers.get(exercise.name, cell.source) if role == "answer" else "pass",
             "outputs": [],
             "execution_count": None,
@@ -48,6 +48,10 @@ def notebook(answers: dict[str, str]) -> dict:
     ]
     metadata = {"kernelspec": {"name": "python3"}}
     return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+
+
+def _grade_id(exercise: str, role: str) -> str:
+    return exercise if role == "answer" else f"{exercise}-{role}"
 
 
 def points(*names: str) -> int:

@@ -36,7 +36,9 @@ with lab.check("double") as answer:
 # %% role="hidden" exercise="double"
 with lab.check("double", hidden=True) as answer:
     number = answer.random.randrange(1000)
-    answer.equal(answer.call("double", number), 2 * number, asked="twice another number")
+    answer.equal(
+        answer.call("double", number), 2 * number, asked="twice another number"
+    )
 
 # %% [markdown] role="hint" exercise="double"
 # What is twice 1?

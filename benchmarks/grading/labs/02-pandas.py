@@ -10,7 +10,6 @@
 # - count delayed aircraft (exercise 2)
 
 # %% role="setup"
-import pandas as pd
 
 from labkit import dataset, open_lab
 
@@ -46,7 +45,9 @@ with lab.check("by-hour") as answer:
     few = flights[["origin", "hour", "dep_delay"]].head(1000)
     answer.same_rows(
         answer.call("by_hour", few),
-        few.groupby(["origin", "hour"], as_index=False).agg(delay=("dep_delay", "mean")),
+        few.groupby(["origin", "hour"], as_index=False).agg(
+            delay=("dep_delay", "mean")
+        ),
         asked="the mean delay of 1,000 flights by airport and hour",
     )
 
@@ -57,7 +58,9 @@ with lab.check("by-hour", hidden=True) as answer:
     )
     answer.same_rows(
         answer.call("by_hour", few),
-        few.groupby(["origin", "hour"], as_index=False).agg(delay=("dep_delay", "mean")),
+        few.groupby(["origin", "hour"], as_index=False).agg(
+            delay=("dep_delay", "mean")
+        ),
         asked="the mean delay of other flights by airport and hour",
     )
 
@@ -73,12 +76,19 @@ with lab.check("by-hour", hidden=True) as answer:
 
 # %% role="right" exercise="by-hour"
 def by_hour(flights):
-    return flights.groupby(["hour", "origin"])["dep_delay"].mean().rename("delay").reset_index()
+    return (
+        flights.groupby(["hour", "origin"])["dep_delay"]
+        .mean()
+        .rename("delay")
+        .reset_index()
+    )
 
 
 # %% role="wrong" exercise="by-hour" misconception="the sum" caught="check" says="mean"
 def by_hour(flights):
-    return flights.groupby(["origin", "hour"], as_index=False).agg(delay=("dep_delay", "sum"))
+    return flights.groupby(["origin", "hour"], as_index=False).agg(
+        delay=("dep_delay", "sum")
+    )
 
 
 # %% role="wrong" exercise="by-hour" misconception="no airport" caught="check" says="origin"
@@ -89,7 +99,9 @@ def by_hour(flights):
 # %% role="wrong" exercise="by-hour" misconception="missing is zero" caught="check" says="mean"
 def by_hour(flights):
     filled = flights.fillna({"dep_delay": 0})
-    return filled.groupby(["origin", "hour"], as_index=False).agg(delay=("dep_delay", "mean"))
+    return filled.groupby(["origin", "hour"], as_index=False).agg(
+        delay=("dep_delay", "mean")
+    )
 
 
 # %% [markdown] role="task" exercise="tails" points=3 topics=["4.1-1"]
@@ -101,7 +113,9 @@ def by_hour(flights):
 tails = ...
 ### BEGIN SOLUTION
 late = flights[flights["dep_delay"] >= 60]
-joined = late.merge(flights[["tailnum", "distance"]].drop_duplicates(), on="tailnum", how="left")
+joined = late.merge(
+    flights[["tailnum", "distance"]].drop_duplicates(), on="tailnum", how="left"
+)
 tails = int(joined["tailnum"].nunique())
 ### END SOLUTION
 
@@ -109,7 +123,9 @@ tails = int(joined["tailnum"].nunique())
 with lab.check("tails") as answer:
     late = flights[flights["dep_delay"] >= 60]
     answer.equal(
-        answer.value("tails"), int(late["tailnum"].nunique()), asked="the number of late aircraft"
+        answer.value("tails"),
+        int(late["tailnum"].nunique()),
+        asked="the number of late aircraft",
     )
 
 # %% role="hidden" exercise="tails"
