@@ -5,6 +5,7 @@ See https://nbgrader.readthedocs.io/en/stable/configuration/config_options.html
 
 import os
 import pathlib
+import sys
 
 c = get_config()  # noqa: F821  (given by traitlets)
 root = pathlib.Path(__file__).resolve().parent
@@ -35,6 +36,21 @@ c.ExecutePreprocessor.iopub_timeout = 60
 c.ExecutePreprocessor.startup_timeout = 120
 # Else each kernel warns on the terminal that its loopback ports are not encrypted.
 c.ExecutePreprocessor.extra_arguments = ["--IPKernelApp.log_level=40"]
+
+# A student's code runs in a sandbox: nbgrader's own list, with another Execute. It can read Python,
+# the system, and these two folders.
+sys.path.append(str(root))
+c.Autograde.autograde_preprocessors = [
+    "grader.compat.kernel.SandboxedExecute",
+    "nbgrader.preprocessors.IgnorePattern",
+    "nbconvert.preprocessors.ClearMetadataPreprocessor",
+    "nbgrader.preprocessors.LimitOutput",
+    "nbgrader.preprocessors.SaveAutoGrades",
+    "nbgrader.preprocessors.AssignLatePenalties",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+c.Autograde.pre_convert_hook = "grader.compat.prepare.before_autograde"
+c.SandboxedExecute.view = [str(root / "labkit"), str(root / "data")]
 
 # Kernels started by nbgrader find labkit in this folder.
 os.environ["PYTHONPATH"] = os.pathsep.join(

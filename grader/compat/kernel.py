@@ -66,7 +66,9 @@ class SandboxProvisioner(LocalProvisioner):
                 name: value
                 for name, value in kwargs["env"].items()
                 if name.startswith(_KEPT) or name in self.kernel_spec.env
-            },
+            }
+            # Its parent is the first process of the sandbox: else it asks to be ended by hand.
+            | {"JPY_PARENT_PID": "1"},
             "folder": folder.name,
             "view": visible([*python_view(cmd[0]), *self.view]),
             "meeting": [self.meeting],
@@ -134,7 +136,9 @@ class SandboxedExecute(Execute):
     view = List(
         Unicode(), help="Files and folders that a kernel may read, beyond Python and the system."
     ).tag(config=True)
-    memory_mb = Integer(2048, help="Memory that a kernel may use, in MB.").tag(config=True)
+    memory_mb = Integer(
+        4096, help="Memory that a kernel may use, and address space that it may reserve, in MB."
+    ).tag(config=True)
     cpu_seconds = Integer(600, help="Processor time that a kernel may use.").tag(config=True)
     require_full = Bool(
         False, help="Refuse to run a student's code with fewer than all layers of the sandbox."
