@@ -213,6 +213,52 @@ for n in range(3, 40):
 }
 
 
+#: The harness that nbgrader's way is: answers and tests in one process, with no limit but these.
+_SHARED = """
+import json, resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
+resource.setrlimit(resource.RLIMIT_CPU, (4, 4))
+verdict = open(sys.argv[1], "w")
+answer, question = json.loads(sys.stdin.read())
+names = {}
+try:
+    exec(answer, names)
+except Exception:
+    pass
+exec(question, names)
+verdict.write("judged")
+verdict.close()
+"""
+
+
+def others_survive(answer: str) -> bool:
+    """Whether another question is still judged, with little output, where all share a process."""
+    question = "assert len(bytearray(2**26)) == 2**26\n"
+    with tempfile.TemporaryDirectory() as folder:
+        verdict, printed = pathlib.Path(folder, "verdict"), pathlib.Path(folder, "printed")
+        with printed.open("wb") as file, contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(
+                [sys.executable, "-c", _SHARED, str(verdict)],
+                input=json.dumps([answer, question]).encode(),
+                stdout=file,
+                stderr=subprocess.DEVNULL,
+                timeout=8,
+                check=False,
+            )
+        judged = verdict.exists() and verdict.read_bytes() == b"judged"
+        return judged and printed.stat().st_size < 5 * LIMITS.output_bytes
+
+
+def test_an_honest_answer_leaves_the_others_alone():
+    assert others_survive("def wind_knots(report): return 1")
+
+
+@pytest.mark.skipif(not LINUX, reason="the limits are Linux's")
+@pytest.mark.parametrize("name", DEATHS)
+def test_each_death_costs_the_others_where_all_share_a_process(name):
+    assert not others_survive(DEATHS[name])
+
+
 @pytest.mark.parametrize("where", ["cell", "call"])
 @pytest.mark.parametrize("name", DEATHS)
 def test_a_death_costs_only_its_own_question(grader, name, where):
@@ -242,6 +288,20 @@ VALUES = {
     "not a number": '{"$": "float", "v": "nan"}',
     "true for one": "true",
 }
+
+
+def test_a_value_sent_by_the_vehicle_of_these_attacks_arrives(grader):
+    # Control: what stands in for the encoder does reach the judge, so a true value is believed.
+    code = reference()["wind"] + """
+import labkit.check.wire as wire
+real = wire.encode
+def encode(value):
+    print("the stand-in was asked")
+    return real(value)
+wire.encode = encode
+"""
+    result = grader.grade(with_wind(code), only=["wind"])
+    assert result.outcome("wind") == "done"
 
 
 @pytest.mark.parametrize("name", VALUES)
