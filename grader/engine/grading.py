@@ -138,6 +138,7 @@ class Grader:
         wanted = set(only) or {exercise.name for exercise in self.plan.exercises}
         open_ = [e for e in self.plan.exercises if e.name in wanted]
         verdicts: dict[str, dict[str, Any]] = {}
+        died: set[str] = set()
         end: dict[str, Any] = {"layers": [], "cpu_seconds": 0.0, "peak_mb": 0, "outputs": {}}
         while open_:
             job = {
@@ -151,8 +152,12 @@ class Grader:
             begun = self._run(job, verdicts, end)
             open_ = [e for e in open_ if e.name not in verdicts]
             if open_:
-                # The judge itself did not survive this answer; it costs this one exercise.
                 lost = next((e for e in open_ if e.name == begun), open_[0])
+                if lost.name not in died:
+                    # The machine may have ended the judge, for memory say: that is no verdict.
+                    died.add(lost.name)
+                    continue
+                # It did not survive this answer twice; that costs this one exercise.
                 lines = [f"✗ not yet: {lost.title}", "  found: an answer that cannot be judged"]
                 verdicts[lost.name] = _verdict("not yet", lines, "judge")
                 open_.remove(lost)
