@@ -292,7 +292,9 @@ VALUES = {
 
 def test_a_value_sent_by_the_vehicle_of_these_attacks_arrives(grader):
     # Control: what stands in for the encoder does reach the judge, so a true value is believed.
-    code = reference()["wind"] + """
+    code = (
+        reference()["wind"]
+        + """
 import labkit.check.wire as wire
 real = wire.encode
 def encode(value):
@@ -300,6 +302,7 @@ def encode(value):
     return real(value)
 wire.encode = encode
 """
+    )
     result = grader.grade(with_wind(code), only=["wind"])
     assert result.outcome("wind") == "done"
 
