@@ -33,7 +33,9 @@ def run(folder: pathlib.Path, *cells: str, **traits: object) -> tuple[nbformat.N
         start_new_kernel = run_sync(async_start_new_kernel)
 
     notebook = new_notebook(cells=[new_code_cell(text) for text in cells])
-    execute = Watched(config=Config(Watched=dict(iopub_timeout=60, **traits)))
+    config = Config(Watched=dict(iopub_timeout=60, **traits))
+    # A logger of its own, since an application of another test's may have taken the usual one.
+    execute = Watched(config=config, log=logging.getLogger("compat"))
     execute.preprocess(notebook, {"metadata": {"path": str(folder)}})
     return notebook, seen
 
@@ -96,9 +98,7 @@ def test_a_layer_that_is_required_and_missing_is_one_sentence(tmp_path, monkeypa
 
 def test_a_missing_layer_is_said_aloud(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr("grader.engine.sandbox.FULL", FULL | {"moat"})
-    # Its own, since an application of another test's may have taken the usual one.
-    logger = logging.getLogger("compat")
     with caplog.at_level(logging.INFO, "compat"):
-        run(tmp_path, "1", log=logger)
+        run(tmp_path, "1")
     assert "lacks moat" in caplog.text
     assert "runs in a sandbox" in caplog.text
