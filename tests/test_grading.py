@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
+import sys
 from collections.abc import Callable
 
 import pytest
 from hostile.small import lab, notebook, plan, reference
 
 from grader.engine.grading import Grader, grade
-from grader.engine.rebuild import rebuild
+from grader.engine.rebuild import PlanCell, rebuild
+from grader.engine.sandbox import Limits
 from grader.reference import make_reference
 from grader.samples import sample_class, submission
 from labkit.errors import CourseError
@@ -109,6 +112,32 @@ def test_a_layer_that_is_required_and_missing_is_one_sentence():
         pytest.raises(CourseError, match="seccomp"),
     ):
         grader.grade(notebook(reference()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limits are Linux's")
+def test_a_child_that_cannot_be_started_is_no_zero():
+    with (
+        Grader(plan(), limits=Limits(processes=0)) as grader,
+        pytest.raises(CourseError, match="could not be started; nothing was graded"),
+    ):
+        grader.grade(notebook(reference()))
+
+
+def test_a_lab_that_fails_before_the_first_answer_is_no_zero():
+    broken = dataclasses.replace(plan(), cells=(PlanCell("first", "1 / 0"), *plan().cells))
+    with (
+        Grader(broken) as grader,
+        pytest.raises(CourseError, match="ZeroDivisionError.*nothing was graded"),
+    ):
+        grader.grade(notebook(reference()))
+
+
+def test_a_lab_grades_without_any_namespace():
+    off = {"user", "mount", "pid", "network", "ipc", "uts"}
+    with Grader(plan(), off=off) as grader:
+        result = grader.grade(notebook(reference()))
+    assert result.points == result.maximum
+    assert not off & set(result.layers)
 
 
 def test_a_missing_file_is_one_sentence(tmp_path):
