@@ -120,6 +120,11 @@ def ask(answers: Answers | None) -> None:
     _asked = answers
 
 
+def asked_elsewhere() -> bool:
+    """Whether this process only judges, and the answers are in another one."""
+    return _asked is not None
+
+
 def open_lab(name: str, namespace: MutableMapping[str, Any] | None = None) -> Lab:
     """Verify the data of a lab and return its handle.
 

@@ -104,6 +104,9 @@ class Grader:
         for name in names:
             dataset(name).path  # noqa: B018  (builds what is missing, before the walls stand)
         view = _view(names)
+        if self.plan.systems:
+            view += _fetched(self.plan.systems)
+            self.limits = _with_room_for_systems(self.limits)
         self._servers: dict[str, WarmServer] = {}
         self._starting = threading.Lock()
         self._start = {
@@ -287,6 +290,26 @@ def _view(datasets: list[str]) -> list[str]:
     return [
         p for p in found if not any(p != q and p.startswith(q.rstrip("/") + "/") for q in found)
     ]
+
+
+def _fetched(systems: Iterable[str]) -> list[str]:
+    """Where the files of a lab's systems lie, fetched before the walls stand."""
+    from labkit.services import load
+    from labkit.services.artifacts import cache
+
+    for name in systems:
+        load(name)().fetch()
+    # Debian's Java lies behind two links in /etc; the launcher knows where tools are kept.
+    places = [*pathlib.Path("/etc").glob("java-*"), pathlib.Path("/etc/alternatives")]
+    places += [cache() / name for name in ("maven", "unpacked", "tools")]
+    return [str(path) for path in (*places, ROOT / "course") if path.exists()]
+
+
+def _with_room_for_systems(limits: Limits) -> Limits:
+    """A system's threads count as processes, and a JVM reserves far more than it uses."""
+    return dataclasses.replace(
+        limits, processes=max(limits.processes, 1024), reserved_mb=max(limits.reserved_mb, 16384)
+    )
 
 
 def _verdict(outcome: str, lines: list[str], stage: str) -> dict[str, Any]:

