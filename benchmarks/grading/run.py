@@ -20,7 +20,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 MODULE = "04-1-benchmark"
-STUDENTS = 4
+STUDENTS = 30
 #: Where the part of nbgrader_config.py begins and ends that puts kernels in a sandbox.
 SANDBOX = ("# A student's code runs in a sandbox", "# Kernels started by nbgrader find")
 _NBGRADER = [sys.executable, "-m", "nbgrader"]
