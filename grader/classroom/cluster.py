@@ -45,7 +45,7 @@ def run(
         # A task's result is made again when the worker that holds it dies; scattered data is not.
         common = client.submit(dict, shared, pure=False)
         threads = sum(client.nthreads().values())
-        done = as_completed()
+        done = as_completed(loop=client.loop)
         under_way: dict[str, Job] = {}
 
         def start(number: int) -> None:
