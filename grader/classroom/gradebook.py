@@ -260,18 +260,9 @@ class Gradebook:
         cells: dict[str, dict[tuple[str, str], str]],
     ) -> None:
         wanted = []
-        for entry in entries:
-            for (name, kind), cell in sorted(cells[entry.lab].items()):
-                if kind != "GradeCell":
-                    continue
-                verdict = (entry.verdicts or {}).get(name.removesuffix("-check"))
-                row = {
-                    "notebook_id": work[entry.student, entry.lab],
-                    "cell_id": cell,
-                    "auto_score": float(verdict["points"]) if verdict else 0.0,
-                    "needs_manual_grade": False,
-                }
-                wanted.append(row)
+        for place, verdict in _judged(entries, work, cells, "GradeCell"):
+            score = float(verdict["points"]) if verdict else 0.0
+            wanted.append({**place, "auto_score": score, "needs_manual_grade": False})
 
         def look_again(before: Row, row: Row) -> Row:
             # As nbgrader does: a new automatic score asks the person who gave another one to look.
@@ -291,17 +282,9 @@ class Gradebook:
         cells: dict[str, dict[tuple[str, str], str]],
     ) -> None:
         wanted = []
-        for entry in entries:
-            for (name, kind), cell in sorted(cells[entry.lab].items()):
-                if kind != "SolutionCell":
-                    continue
-                verdict = (entry.verdicts or {}).get(name)
-                row = {
-                    "notebook_id": work[entry.student, entry.lab],
-                    "cell_id": cell,
-                    "auto_comment": comment(verdict) if verdict else "No response.",
-                }
-                wanted.append(row)
+        for place, verdict in _judged(entries, work, cells, "SolutionCell"):
+            text = comment(verdict) if verdict else "No response."
+            wanted.append({**place, "auto_comment": text})
         self._settle("comment", ["notebook_id", "cell_id"], wanted, path=path)
 
     def _rest(self, path: str, works: dict[tuple, str], done: set[str]) -> None:
@@ -481,3 +464,18 @@ def _interval(value: dt.timedelta | dt.datetime | None) -> dt.timedelta:
     if isinstance(value, dt.datetime):
         return value - dt.datetime(1970, 1, 1)
     return value or dt.timedelta(0)
+
+
+def _judged(
+    entries: list[Entry],
+    work: dict[tuple[str, str], str],
+    cells: dict[str, dict[tuple[str, str], str]],
+    wanted: str,
+) -> Iterator[tuple[dict[str, str], dict[str, Any] | None]]:
+    """Where each cell of one kind stands in the gradebook, with the verdict on its exercise."""
+    for entry in entries:
+        for (name, kind), cell in sorted(cells[entry.lab].items()):
+            if kind == wanted:
+                place = {"notebook_id": work[entry.student, entry.lab], "cell_id": cell}
+                exercise = name.removesuffix("-check") if kind == "GradeCell" else name
+                yield place, (entry.verdicts or {}).get(exercise)

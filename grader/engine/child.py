@@ -50,10 +50,10 @@ class Outputs:
 
     def add(self, output: dict[str, Any]) -> None:
         """Add a display, a result or an error."""
-        size = len(json.dumps(output, default=str))
-        if size <= self._left:
-            self._left -= size
-            self.items.append(json.loads(json.dumps(output, default=str)))
+        text = json.dumps(output, default=str)
+        if len(text) <= self._left:
+            self._left -= len(text)
+            self.items.append(json.loads(text))
 
     def _cut(self, text: str) -> str:
         if self._left <= 0:
