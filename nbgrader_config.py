@@ -52,6 +52,9 @@ c.Autograde.autograde_preprocessors = [
 c.Autograde.pre_convert_hook = "grader.compat.prepare.before_autograde"
 c.SandboxedExecute.view = [str(root / "labkit"), str(root / "data")]
 
+# A student's name is never a formula in the teacher's spreadsheet.
+c.ExportApp.plugin_class = "grader.export.SafeCsvExportPlugin"
+
 # Kernels started by nbgrader find labkit in this folder.
 os.environ["PYTHONPATH"] = os.pathsep.join(
     dict.fromkeys([str(root), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from rich.progress import Progress
 
 from grader import services
+from grader.gate import check_files, check_lab
 from grader.reference import execute, make_reference, to_text
 from grader.source import ROOT, LabSource, SourceError, read_source, sources
 from grader.topics import coverage, summary, topics
@@ -45,11 +46,11 @@ def read_labs(module: str = "") -> list[LabSource]:
     """The sources of all labs (or one module's), checked. Raises on the first mistake."""
     labs = [read_source(path) for path in sources(module)]
     for lab in labs:
-        named = {topic for ids in lab.sections.values() for topic in ids}
-        named |= {topic for exercise in lab.exercises for topic in exercise.topics}
-        unknown = sorted(named - set(topics()))
-        if unknown:
-            raise SourceError(lab.path, 1, f"the guide has no topic {', '.join(unknown)}")
+        check_lab(lab)
+        for cell in lab.cells:
+            unknown = sorted({*cell.meta.get("topics", [])} - {*topics()})
+            if unknown:
+                raise SourceError(lab.path, cell.line, f"the guide has no topic {unknown[0]}")
     return labs
 
 
@@ -58,6 +59,7 @@ def build(module: str = "", *, check: bool = False) -> list[pathlib.Path]:
 
     With ``check`` nothing is written. Returns the files that changed (or would change).
     """
+    check_files()
     everything = read_labs()
     chosen = {lab.name for lab in (read_labs(module) if module else everything)}
     # The labs read their plan while they run, so it comes first.

@@ -91,14 +91,37 @@ def demo() -> None:
 @click.option(
     "--require-sandbox", type=click.Choice(["full"]), help="Refuse to grade with fewer layers."
 )
+@click.option(
+    "--nbgrader",
+    "existing",
+    type=click.Path(path_type=pathlib.Path),
+    metavar="COURSE_DIR",
+    help="Grade this nbgrader course, with nbgrader's own rules.",
+)
 def grade(
     modules: tuple[str, ...],
     course_dir: pathlib.Path | None,
     scheduler: str,
     workers: int | None,
     require_sandbox: str | None,
+    existing: pathlib.Path | None,
 ) -> None:
-    """Grade the submissions of MODULES, isolated and side by side."""
+    """Grade the submissions of MODULES, isolated and side by side.
+
+    With --nbgrader, MODULES are assignments of any nbgrader course, by default all. There tests
+    run in the student's process, as nbgrader has it: forging inside the kernel is not stopped;
+    what looks like it is flagged.
+    """
+    if existing:
+        from grader.compat.course import grade_course
+
+        if course_dir:
+            raise CourseError("--nbgrader names the course's folder already: drop --course-dir.")
+        full = bool(require_sandbox)
+        grade_course(
+            existing, modules, scheduler=scheduler, workers=workers or 0, require_full=full
+        )
+        return
     from grader.classroom.command import grade as run
     from grader.engine.sandbox import FULL
     from grader.source import ROOT
@@ -141,6 +164,18 @@ def build(module: str, check: bool) -> None:
         return
     click.echo(f"Built:\n{display(changed)}" if changed else "Nothing changed.")
     click.echo(f"Student notebooks:\n{display(release())}")
+
+
+@course.command()
+@click.argument("what", default="", metavar="[MODULE[/LAB[/EXERCISE]]]")
+@click.option("--json", "as_json", is_flag=True, help="Each exercise and the totals as JSON.")
+@click.option("--changed", metavar="REVISION", default="", help="Only what differs from it.")
+@click.option("--part", metavar="K/N", default="", help="Only each N-th exercise, from the K-th.")
+def verify(what: str, as_json: bool, changed: str, part: str) -> None:
+    """Check the checks: right answers, wrong answers, mutants."""
+    from grader.verify.command import verify as run
+
+    sys.exit(run(what, as_json=as_json, since=changed, part=part))
 
 
 @course.command()

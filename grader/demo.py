@@ -142,9 +142,9 @@ def _grade_one(module: str, student: str) -> dict:
 
 
 def _export(lab: LabSource) -> None:
-    from nbgrader.plugins import CsvExportPlugin
+    from grader.export import SafeCsvExportPlugin
 
-    plugin = CsvExportPlugin(config=demo_config())
+    plugin = SafeCsvExportPlugin(config=demo_config())
     plugin.to = str(DEMO / "grades.csv")
     plugin.log.setLevel(logging.ERROR)
     with _api(demo_config()).gradebook as gradebook:

@@ -17,13 +17,19 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from grader.services import missing_programs
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PYTHONS = ((3, 11), (3, 12))
 #: JupyterLab with one lab and its largest server, in MB.
 MEMORY_MB = 1000
 #: Data sets that are built, and what a lab writes, in MB.
 DISK_MB = 2000
-LAYERS = {"test": "what ./course test needs", "torch": "labs that train or load a model"}
+LAYERS = {
+    "test": "what ./course test needs",
+    "beam": "the lab with Beam",
+    "torch": "labs that train or load a model",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +58,8 @@ def report() -> list[Row]:
         _uv(),
         _git(),
         _chromium(),
+        _bubblewrap(),
+        _programs(),
         *(_layer(name, use) for name, use in LAYERS.items()),
         _exchange(),
     ]
@@ -203,6 +211,28 @@ def _chromium() -> Row:
         _package("chromium"),
         only_for="browser tests",
     )
+
+
+def _bubblewrap() -> Row:
+    found = _version(["bwrap", "--version"])
+    return Row(
+        "bubblewrap",
+        bool(found) or not _linux(),
+        found or ("not found" if _linux() else "only for Linux"),
+        _package("bubblewrap"),
+        only_for="sandboxed kernels of plain nbgrader; ./course grade needs none",
+    )
+
+
+def _programs() -> Row:
+    """System packages that labs' systems come in, and the line that installs what is missing."""
+    lacking = missing_programs()
+    names = " ".join(sorted(program.apt if _linux() else program.brew for program in lacking))
+    found = (
+        f"missing: {', '.join(program.command for program in lacking)}" if lacking else "installed"
+    )
+    use = "labs with these systems"
+    return Row("system packages", not lacking, found, _package(names), only_for=use)
 
 
 def _exchange() -> Row:

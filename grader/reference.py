@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import tempfile
+import time
 from typing import Any
 
 import nbformat
@@ -14,6 +16,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from grader.memory import Peak
 from grader.source import HINT_LEVELS, ROOT, Cell, ExerciseSource, LabSource, SourceError
 from labkit.datasets import dataset
 from labkit.errors import CourseError
@@ -21,8 +24,8 @@ from labkit.errors import CourseError
 #: A cell with this tag shows times or sizes that differ from run to run.
 VARIES = "nbval-ignore-output"
 VARIES_NOTE = "This output differs from machine to machine: run the cell to see yours.\n"
-#: Seconds that one cell may take while a reference notebook is made.
-CELL_TIMEOUT = 90
+#: Seconds that a lab may take while its reference notebook is made, and bytes of memory.
+LAB_SECONDS, LAB_BYTES = 90, int(1.8 * 2**30)
 
 
 def make_reference(lab: LabSource) -> NotebookNode:
@@ -45,7 +48,7 @@ def make_reference(lab: LabSource) -> NotebookNode:
                 hints.setdefault(cell.exercise, []).append(cell)
                 if len(hints[cell.exercise]) == HINT_LEVELS:
                     cells.append(_hints(cell.exercise, hints[cell.exercise]))
-            case "hidden" | "right" | "wrong":
+            case "hidden" | "right" | "wrong" | "equivalent":
                 pass
             case _:
                 cells.append(_plain(lab, cell, is_head=index == 0))
@@ -62,26 +65,34 @@ def make_reference(lab: LabSource) -> NotebookNode:
 def execute(lab: LabSource, notebook: NotebookNode) -> NotebookNode:
     """Run a reference notebook and keep its outputs, normalised.
 
-    Raises :class:`~grader.source.SourceError` for a cell that raises, runs too long, or writes
-    to standard error (nbgrader gives such a check no points).
+    Raises :class:`~grader.source.SourceError` for a cell that raises or writes to standard error
+    (nbgrader gives such a check no points), and for a lab that takes over 90 s or 1.8 GiB.
     """
-    with tempfile.TemporaryDirectory(prefix="lab-") as folder:
+    kernel: list[Peak] = []
+    with tempfile.TemporaryDirectory(prefix="lab-") as folder, contextlib.ExitStack() as measured:
+
+        def watch(**_: Any) -> None:
+            kernel.append(measured.enter_context(Peak(client.km.provisioner.pid)))
+
         client = NotebookClient(
             notebook,
-            timeout=CELL_TIMEOUT,
+            timeout=LAB_SECONDS,
             resources={"metadata": {"path": folder}},
             record_timing=False,
             coalesce_streams=True,
             shutdown_kernel="immediate",
+            on_notebook_start=watch,
             # Else each kernel warns on the terminal that its loopback ports are not encrypted.
             extra_arguments=["--IPKernelApp.log_level=40"],
         )
+        started = time.monotonic()
         try:
             client.execute(env={**os.environ, "PYTHONHASHSEED": "0"})
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             line = _failing_line(lab, notebook)
             text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
             raise SourceError(lab.path, line, f"a cell of the reference fails:\n{text}") from None
+        _check_cost(lab, time.monotonic() - started, kernel[0].bytes)
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 _normalise(lab, cell, folder)
@@ -93,6 +104,15 @@ def to_text(notebook: NotebookNode) -> str:
     """The bytes-stable text of a notebook."""
     nbformat.validate(notebook)
     return nbformat.writes(notebook, version=4).rstrip("\n") + "\n"
+
+
+def _check_cost(lab: LabSource, seconds: float, peak: int) -> None:
+    if seconds > LAB_SECONDS:
+        message = f"the reference runs {seconds:.0f} s; a lab has {LAB_SECONDS} s"
+        raise SourceError(lab.path, 1, message)
+    if peak > LAB_BYTES:
+        message = f"the reference needs {peak / 2**30:.1f} GiB; a lab has {LAB_BYTES / 2**30:.1f}"
+        raise SourceError(lab.path, 1, message)
 
 
 def _plain(lab: LabSource, cell: Cell, *, is_head: bool) -> NotebookNode:

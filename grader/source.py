@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 CURRICULUM = ROOT / "curriculum"
 
 #: Roles by kind of cell; a cell without a role is prose or a worked example.
-MARKDOWN_ROLES = ("task", "hint")
+MARKDOWN_ROLES = ("task", "hint", "equivalent")
 CODE_ROLES = ("setup", "answer", "check", "hidden", "right", "wrong")
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 HINT_LEVELS = 3
@@ -61,11 +61,14 @@ class ExerciseSource:
     points: int
     topics: list[str]
     section: str
+    task: Cell
     answer: Cell
     check: Cell
     hidden: Cell
     right: list[Cell] = field(default_factory=list)
     wrong: list[Cell] = field(default_factory=list)
+    #: Mutants of the answer that are as right as it is: their changed lines, with a reason.
+    equivalent: list[Cell] = field(default_factory=list)
 
 
 @dataclass
@@ -242,11 +245,13 @@ def _exercises(path: pathlib.Path, cells: list[Cell]) -> list[ExerciseSource]:
                 points=task.meta["points"],
                 topics=task.meta["topics"],
                 section=f"section “{sections[task.line]}” of this lab",
+                task=task,
                 answer=parts["answer"][0],
                 check=parts["check"][0],
                 hidden=parts["hidden"][0],
                 right=parts["right"],
                 wrong=parts["wrong"],
+                equivalent=parts["equivalent"],
             )
         )
     names = {exercise.name for exercise in found}
@@ -281,6 +286,9 @@ def _check_parts(path: pathlib.Path, task: Cell, parts: dict[str, list[Cell]]) -
     answer = parts["answer"][0]
     if answer.source.count(BEGIN) != 1 or answer.source.count(END) != 1:
         raise SourceError(path, answer.line, f"the answer of {name} needs one {BEGIN} … {END}")
+    for cell in parts["equivalent"]:
+        if not cell.meta.get("reason"):
+            raise SourceError(path, cell.line, 'an equivalent mutant needs reason="..."')
     for cell in parts["wrong"]:
         if cell.meta.get("caught") not in ("check", "hidden") or not cell.meta.get("says"):
             raise SourceError(

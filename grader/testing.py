@@ -12,7 +12,11 @@ from grader.source import ROOT, sources
 def run(module: str = "") -> int:
     """Run every test, or those that concern one module or lab; returns pytest's exit code."""
     notebooks = [str(path.with_suffix(".ipynb").relative_to(ROOT)) for path in sources(module)]
-    tests = ["tests/test_answers.py", "tests/test_notebooks.py"] if module else ["tests"]
+    tests = (
+        ["tests/test_answers.py", "tests/test_labs_verified.py", "tests/test_notebooks.py"]
+        if module
+        else ["tests"]
+    )
     command = [sys.executable, "-m", "pytest", *tests, *notebooks]
     command += ["--nbval", "--nbval-sanitize-with", "tests/nbval_sanitize.cfg"]
     # nbval and the answers share a kernel within a file, so a file stays in one process.

@@ -14,9 +14,11 @@ from test_class import MODULE, NOTEBOOK, chosen, nbgrader
 
 from grader.demo import LAB
 from grader.samples import sample_class, submission
-from grader.source import read_source
+from grader.source import read_source, sources
 
 SOURCE = read_source(LAB)
+#: The class hands in one lab of the module; its row counts the points of all.
+MODULE_POINTS = sum(read_source(path).points for path in sources(MODULE))
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +131,7 @@ def test_formgrader(page: Page, classroom: str, tmp_path: pathlib.Path) -> None:
     row.locator(".num-submissions a").click()
     for student in chosen():
         row = formgrader.get_by_role("row").filter(has_text=student.name)
-        expect(row).to_contain_text(f"{student.deserved} / {SOURCE.points}")
+        expect(row).to_contain_text(f"{student.deserved} / {MODULE_POINTS}")
     shot(page, tmp_path, "submissions")
 
     # Manual grading shows the verdict of each check below the answer.

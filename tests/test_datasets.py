@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -448,6 +449,24 @@ def test_delay_messages(here: Path) -> None:
     extra = Counter(key for message in messages for key in message.keys() & {"gate", "crew"})
     assert extra["gate"] > 20
     assert extra["crew"] > 20
+
+
+def test_departure_events(here: Path) -> None:
+    events = [json.loads(line) for line in dataset("departure-events").text().splitlines()]
+    flights = dataset("flights").frame().query("month == 7 and day == 10 and dep_time.notna()")
+    once = {event["event"]: {**event, "arrived": ""} for event in events}
+    assert len(once) == len(flights) == 883
+    assert sum(event["delay"] for event in once.values()) == flights.dep_delay.sum()
+    # Repeats say the same, later; nothing arrives before it happens.
+    assert all({**event, "arrived": ""} == once[event["event"]] for event in events)
+    assert 0.03 < len(events) / len(once) - 1 < 0.06
+    assert [event["arrived"] for event in events] == sorted(event["arrived"] for event in events)
+    ages = [
+        datetime.fromisoformat(e["arrived"]) - datetime.fromisoformat(e["departed"]) for e in events
+    ]
+    assert min(ages) > timedelta(0)
+    assert 0.04 < sum(timedelta(minutes=5) <= a <= timedelta(hours=1) for a in ages) / 924 < 0.10
+    assert 4 < sum(a > timedelta(hours=3) for a in ages) < 20
 
 
 def test_metar_says_what_was_measured(here: Path) -> None:

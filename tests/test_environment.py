@@ -24,7 +24,7 @@ from grader.work import MAP
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LAYERS = PROJECT["dependency-groups"]
-LOCKS = ("main", "test", "spark", "torch", "uv")
+LOCKS = ("main", "test", "spark", "beam", "torch", "uv")
 
 
 def lock(name: str) -> list[Requirement]:
@@ -156,9 +156,13 @@ def test_doctor_finds_what_the_labs_need(capsys: pytest.CaptureFixture[str]) -> 
 def test_doctor_names_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
+    monkeypatch.setattr(doctor.shutil, "which", lambda name, **_: None)
     assert doctor.main() == 0, "Chromium is not needed for the labs"
-    assert "install chromium" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "install chromium" in told
+    # One line for all systems that come as packages.
+    line = next(line for line in told.splitlines() if line.startswith("system packages:"))
+    assert "memcached" in line
     monkeypatch.setattr(doctor, "DISK_MB", 10**12)
     assert doctor.main() == 1
     assert "Missing for ./course lab: disk" in capsys.readouterr().out

@@ -45,7 +45,8 @@ def test_nothing_of_an_answer_reaches_a_student(lab, released):
     for exercise in lab.exercises:
         secret = [exercise.hidden.source, *(c.source for c in (*exercise.right, *exercise.wrong))]
         _, _, solution = exercise.answer.source.partition(BEGIN)
-        shown = visible(lab)
+        # What another lab shows in the open is no secret of this one.
+        shown = set().union(*map(visible, LABS))
         for text in [solution, *secret]:
             lines = {line.strip() for line in text.splitlines() if len(line.strip()) > 24}
             # A hint may hold the beginning of a line; what it shows is not a leak.

@@ -8,6 +8,7 @@ import jupytext
 import pytest
 from conftest import chosen_labs
 
+from grader.gate import check_files, check_lab
 from grader.reference import execute, make_reference, to_text
 from grader.source import ROOT, SourceError, read_source
 
@@ -168,6 +169,105 @@ def test_a_broken_source_is_named_by_file_and_line(source, case):
     assert re.match(
         rf"{re.escape(str(path))}:{line}: .*{re.escape(words)}", str(caught.value), re.S
     ), caught.value
+
+
+#: The same for what the gate refuses.
+REFUSED = {
+    "stub raises": (
+        replaced("    ### BEGIN SOLUTION", "    raise ValueError()\n    ### BEGIN SOLUTION"),
+        "    raise ValueError",
+        "the stub of count raises",
+    ),
+    "stub asserts": (
+        replaced("    ### BEGIN SOLUTION", "    assert False\n    ### BEGIN SOLUTION"),
+        "    assert False",
+        "the stub of count raises",
+    ),
+    "stub is not Python": (
+        replaced('    """Three."""\n', ""),
+        "    ### BEGIN",
+        "the stub of count is not Python",
+    ),
+    "empty hint": (replaced("# One?\n", ""), '# %% [markdown] role="hint"', "an empty hint cell"),
+    "skipped level": (
+        replaced("# - count", "# - count\n#\n# #### Deep"),
+        "# #### Deep",
+        "level 4 after one of level 2",
+    ),
+    "second title": (replaced("# ## Counting", "# # Counting"), "# # Counting", "level 1 after"),
+    "image": (
+        replaced("# Write it.", "# Write it. ![ ](README.md)"),
+        "# Write it.",
+        "an image without alternative text",
+    ),
+    "image in HTML": (
+        replaced("# Write it.", '# <img src="a.png" alt="">'),
+        "# <img",
+        "an image without alternative text",
+    ),
+    "dead link": (
+        replaced("# Write it.", "# See [here](02-none.ipynb)."),
+        "# See",
+        "02-none.ipynb, which is not there",
+    ),
+    "link out": (
+        replaced("# Write it.", "# See [here](../../../../etc/passwd)."),
+        "# See",
+        "outside of the course",
+    ),
+    "dead anchor": (
+        replaced("# Write it.", "# See [here](#Countings)."),
+        "# See",
+        "no heading has that name",
+    ),
+    "silent link": (replaced("# Write it.", "# See [](#Counting)."), "# See", "without words"),
+    "too long": (
+        replaced("# Write it.", "# " + "word " * 2200),
+        "",
+        "a lab has at most 2200",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_the_gate_refuses_by_file_and_line(source, case):
+    text, at, words = REFUSED[case]
+    line = text[: text.index(at)].count("\n") + 1
+    path = source(text)
+    with pytest.raises(SourceError) as caught:
+        check_lab(read_source(path))
+    assert re.match(
+        rf"{re.escape(str(path))}:{line}: .*{re.escape(words)}", str(caught.value), re.S
+    ), caught.value
+
+
+def test_the_gate_lets_a_sound_source_pass(source):
+    text = replaced("# Write it.", "# See [here](#Counting), [there](01-small.py), `[x](y)`.")
+    check_lab(read_source(source(text)))
+
+
+def test_a_stray_file_is_refused(tmp_path):
+    module = tmp_path / "99-test"
+    module.mkdir()
+    for name in ("01-small.py", "01-small.ipynb", "README.md"):
+        (module / name).write_text("")
+    check_files(tmp_path)
+    for stray in (module / "notes.txt", module / "02-gone.ipynb", tmp_path / "loose.py"):
+        stray.write_text("")
+        with pytest.raises(SourceError, match="a stray file") as caught:
+            check_files(tmp_path)
+        assert stray.name in str(caught.value)
+        stray.unlink()
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"), [("LAB_SECONDS", "a lab has 0 s"), ("LAB_BYTES", "a lab has 0.0")]
+)
+def test_a_lab_that_takes_too_much_is_refused(source, monkeypatch, limit, words):
+    slow = PLAIN.replace("return 3", "import time; time.sleep(0.3); return 3")
+    monkeypatch.setattr(f"grader.reference.{limit}", {"LAB_SECONDS": 0, "LAB_BYTES": 1}[limit])
+    with pytest.raises(SourceError, match=words):
+        run(source, slow)
 
 
 def run(source, text: str):

@@ -27,6 +27,7 @@
 # *not started*, *not yet* with a reason, or *done*. Run it as often as you like.
 
 # %% role="setup"
+import csv
 import hashlib
 import io
 import json
@@ -90,9 +91,7 @@ def wind_knots(report: str) -> int | None:
     ### BEGIN SOLUTION
     import re
 
-    group = re.search(
-        r"(?:^| )(?:\d{3}|VRB|///)(\d{2,3})(?:G\d{2,3})?KT(?: |$)", report
-    )
+    group = re.search(r" (?:\d{3}|VRB|///)(\d{2,3})(?:G\d{2,3})?KT", report)
     return int(group[1]) if group else None
     ### END SOLUTION
 
@@ -114,7 +113,7 @@ with lab.check("wind") as answer:
 
 # %% role="hidden" exercise="wind"
 with lab.check("wind", hidden=True) as answer:
-    speeds = [*answer.random.sample(range(1, 60), 20), 104]
+    speeds = [*answer.random.sample(range(1, 60), 20), 103, 104]
     for knots in speeds:
         gust = f"G{knots + 11:02d}" if knots % 2 else ""
         # Runway visual range and remarks hold groups that look like wind.
@@ -124,8 +123,9 @@ with lab.check("wind", hidden=True) as answer:
             knots,
             asked="the mean wind speed of a report with other numbers in it",
         )
+    # The wind shear of a remark is no wind group.
     answer.equal(
-        answer.call("wind_knots", "KEWR 030951Z 9SM 03/M02 A3011"),
+        answer.call("wind_knots", "KEWR 030951Z 9SM 03/M02 A3011 WS020/24045KT"),
         None,
         asked="None for a report without a wind group",
     )
@@ -261,7 +261,6 @@ def read_departures(path: str) -> pd.DataFrame:
             "tailnum": "string",
             "flight": "Int64",
             "dep_time": "Int64",
-            "time_hour": "string",
         },
         keep_default_na=False,
         na_values={"tailnum": ["NA"], "dep_time": ["NA"]},
@@ -275,33 +274,29 @@ def read_departures(path: str) -> pd.DataFrame:
 with lab.check("typed-read") as answer:
     types = {name: "text" for name in ("carrier", "origin", "dest", "tailnum")}
     types |= {"flight": "integer", "dep_time": "integer", "time_hour": "timestamp[UTC]"}
-    day = answer.call("read_departures", str(dataset("flights-day-csv").path))
-    answer.schema(
-        day, types, asked="the columns and types of the task, for the day's file"
-    )
-    answer.same_rows(
-        day,
-        dataset("flights-day-parquet").arrow().select(list(types)),
-        asked="every row of the day's file, with its values",
-        key=["carrier", "flight", "origin", "time_hour"],
-    )
-    charter = answer.put(
-        "charter.csv",
-        "carrier,flight,tailnum,origin,dest,dep_time,time_hour\n"
-        "NA,812,N752NA,JFK,SNN,612,2013-11-03T11:00:00Z\n"
-        "NA,814,NA,JFK,BGR,NA,2013-11-03T18:00:00Z\n",
-    )
+    names = list(types)
     hour = datetime(2013, 11, 3, 11, tzinfo=UTC)
     rows = [
-        ("NA", 812, "N752NA", "JFK", "SNN", 612, hour),
-        ("NA", 814, None, "JFK", "BGR", None, hour + timedelta(hours=7)),
+        ("NA", "JFK", "SNN", "N752NA", 812, 612, hour),
+        ("NA", "JFK", "BGR", None, 814, None, hour + timedelta(hours=7)),
     ]
-    names = ["carrier", "flight", "tailnum", "origin", "dest", "dep_time", "time_hour"]
+    charters = [dict(zip(names, row, strict=True)) for row in rows]
+    sent = io.StringIO()
+    writer = csv.DictWriter(sent, names, extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(csv.DictReader(io.StringIO(dataset("flights-day-csv").text())))
+    for row in charters:
+        text = {name: "NA" if value is None else value for name, value in row.items()}
+        text["time_hour"] = f"{row['time_hour']:%Y-%m-%dT%H:%M:%SZ}"
+        writer.writerow(text)
+    got = answer.call("read_departures", answer.put("day.csv", sent.getvalue()))
+    answer.schema(got, types, asked="the columns and types of the task")
+    day = dataset("flights-day-parquet").arrow().select(names).to_pylist()
     answer.same_rows(
-        answer.call("read_departures", charter),
-        [dict(zip(names, row, strict=True)) for row in rows],
-        asked="the two charter flights of the carrier with the code NA",
-        key=["flight"],
+        got,
+        [*day, *charters],
+        asked="every flight of the day, and the two charters of the carrier NA",
+        key=["flight", "origin", "dest", "time_hour"],
     )
 
 # %% role="hidden" exercise="typed-read"
@@ -309,7 +304,8 @@ with lab.check("typed-read", hidden=True) as answer:
     types = {name: "text" for name in ("carrier", "origin", "dest", "tailnum")}
     types |= {"flight": "integer", "dep_time": "integer", "time_hour": "timestamp[UTC]"}
     start = datetime(2013, 3, 10, 5, tzinfo=UTC)
-    for known in (0.5, 0.0, 1.0):
+    # A day with some unknown times, one with none known, one with all, and one without flights.
+    for known, count in ((0.5, 40), (0.0, 40), (1.0, 40), (1.0, 0)):
         rows = [
             {
                 "carrier": answer.random.choice(["NA", "UA", "9E"]),
@@ -320,7 +316,7 @@ with lab.check("typed-read", hidden=True) as answer:
                 "dep_time": number if answer.random.random() < known else None,
                 "time_hour": start + timedelta(hours=number),
             }
-            for number in answer.random.sample(range(1, 2400), 40)
+            for number in answer.random.sample(range(1, 2400), count)
         ]
         lines = ["note,carrier,flight,tailnum,origin,dest,dep_time,time_hour"]
         for row in rows:
@@ -333,12 +329,10 @@ with lab.check("typed-read", hidden=True) as answer:
             "read_departures", answer.put("day.csv", "\n".join(lines) + "\n")
         )
         answer.schema(got, types, asked="the same types, whatever values a day has")
-        answer.same_rows(got, rows, asked="every row with its values", key=["flight"])
-    empty = answer.put(
-        "day.csv", "carrier,flight,tailnum,origin,dest,dep_time,time_hour\n"
-    )
-    got = answer.call("read_departures", empty)
-    answer.schema(got, types, asked="the same types for a file without rows")
+        if rows:
+            answer.same_rows(
+                got, rows, asked="every row with its values", key=["flight"]
+            )
 
 # %% [markdown] role="hint" exercise="typed-read"
 # Who decides the type of each column in your answer: you, or the values of the day? And is `NA`
@@ -388,8 +382,6 @@ def read_departures(path):
 
 # %% role="right" exercise="typed-read"
 def read_departures(path):
-    import csv
-
     names = ["time_hour", "carrier", "origin", "dest", "tailnum", "flight", "dep_time"]
     with open(path, encoding="utf-8", newline="") as file:
         rows = [{name: row[name] for name in names} for row in csv.DictReader(file)]
@@ -403,6 +395,11 @@ def read_departures(path):
     return pa.Table.from_pylist(
         rows, schema=pa.schema(list(zip(names, kinds, strict=True)))
     )
+
+
+# %% [markdown] role="equivalent" exercise="typed-read" reason="None is as false as False"
+# - keep_default_na=False,
+# + keep_default_na=None,
 
 
 # %% role="wrong" exercise="typed-read" misconception="The reader's guess is good enough" caught="check" says="dep_time"
@@ -472,11 +469,9 @@ def read_departures(path):
         na_values={"tailnum": ["NA"], "dep_time": ["NA"]},
         parse_dates=["time_hour"],
     )
-    if frame["dep_time"].isna().any():
-        frame["dep_time"] = (
-            frame["dep_time"].astype("Int64").where(frame["dep_time"].notna())
-        )
-    return frame if frame["dep_time"].notna().any() else frame.assign(dep_time="")
+    if frame["dep_time"].notna().any():
+        frame["dep_time"] = frame["dep_time"].astype("Int64")
+    return frame
 
 
 # %% [markdown] topics=["4.1-8"]
@@ -540,11 +535,6 @@ with lab.check("local-to-utc") as answer:
     for number in (2, 3):
         day = flights[(flights["month"] == 11) & (flights["day"] == number)]
         got = answer.call("scheduled_utc", day[names].reset_index(drop=True))
-        answer.schema(
-            got,
-            {"carrier": "text", "flight": "integer", "scheduled": "timestamp[UTC]"},
-            asked="carrier, flight and the instant in UTC",
-        )
         # The published hour in UTC and the minutes of the schedule are the truth.
         minutes = pd.to_timedelta(day["sched_dep_time"] % 100, unit="min")
         answer.same_rows(
@@ -601,6 +591,11 @@ def scheduled_utc(flights):
             }
         )
     return pd.DataFrame(rows)
+
+
+# %% [markdown] role="equivalent" exercise="local-to-utc" reason="no clock time has hour + minute of 99 or more"
+# - hour=flights["sched_dep_time"] // 100, minute=flights["sched_dep_time"] % 100
+# + hour=flights["sched_dep_time"] // (99), minute=flights["sched_dep_time"] % 100
 
 
 # %% role="wrong" exercise="local-to-utc" misconception="New York is five hours behind UTC" caught="check" says="column scheduled holds"
@@ -823,6 +818,28 @@ def delay_causes(lines):
     ]
 
 
+# %% role="wrong" exercise="flatten" misconception="A message has at most what the example shows" caught="check" says="add up"
+def delay_causes(lines):
+    rows = []
+    for message in map(json.loads, lines):
+        if delay := message.get("delay"):
+            nothing = [{"code": None, "minutes": delay["minutes"]}]
+            for cause in (delay["causes"] or nothing)[:2]:
+                rows.append({"flight": message["flight"], **cause})
+    return rows
+
+
+# %% role="wrong" exercise="flatten" misconception="No rows are no list" caught="hidden" says="an empty list"
+def delay_causes(lines):
+    rows = []
+    for message in map(json.loads, lines):
+        if delay := message.get("delay"):
+            nothing = [{"code": None, "minutes": delay["minutes"]}]
+            for cause in delay["causes"] or nothing:
+                rows.append({"flight": message["flight"], **cause})
+    return rows or None
+
+
 # %% role="wrong" exercise="flatten" misconception="A delay without a cause has no row" caught="check" says="missing"
 def delay_causes(lines):
     rows = []
@@ -980,8 +997,6 @@ READER = {
 # %% role="check" exercise="evolve"
 with lab.check("evolve") as answer:
     schema = answer.value("READER")
-    name = schema.get("name") if isinstance(schema, dict) else None
-    answer.equal(name, "GateEvent", asked="a dictionary, the record GateEvent")
     old_fields = [
         ("flight", "string"),
         ("tailnum", ["null", "string"]),
@@ -1018,18 +1033,13 @@ with lab.check("evolve") as answer:
     ):
         writer = {"type": "record", "name": "GateEvent"}
         writer["fields"] = [{"name": name, "type": kind} for name, kind in fields]
-        file, problem, rows = io.BytesIO(), "", []
+        file = io.BytesIO()
         fastavro.writer(file, writer, [row])
         file.seek(0)
         try:
             rows = list(fastavro.reader(file, reader_schema=schema))
         except Exception as error:
-            problem = f"{type(error).__name__}: {str(error).splitlines()[0][:160]}"
-        answer.true(
-            not problem,
-            asked=f"a schema that reads the file of the {age} program",
-            found=problem,
-        )
+            rows = f"{type(error).__name__}: {str(error).splitlines()[0][:140]}"
         answer.same_rows(
             rows,
             [wanted[age]],
@@ -1045,35 +1055,49 @@ with lab.check("evolve", hidden=True) as answer:
         "tail_number": ["null", "string"],
         "bags": "long",
         "fuel": "double",
+        "gate": ["null", "string"],
     }
     got = {field["name"]: field["type"] for field in schema["fields"]}
     for name, kind in kinds.items():
-        answer.equal(got.get(name), kind, asked=f"the type that the task gives {name}")
-    answer.true(
-        set(got.get("gate", [])) == {"null", "string"},
-        asked="a gate that is null or text",
-        found=f"the type {got.get('gate')}",
-    )
-    writer = {"type": "record", "name": "GateEvent", "fields": []}
-    for name, kind in {**kinds, "gate": ["null", "string"]}.items():
-        writer["fields"].append({"name": name, "type": kind})
+        mine = got.get(name)
+        same = sorted(mine) == kind if isinstance(mine, list) else mine == kind
+        answer.true(
+            same, asked=f"the type that the task gives {name}", found=repr(mine)
+        )
+    old = {
+        "flight": "string",
+        "tailnum": ["null", "string"],
+        "bags": "int",
+        "fuel": "int",
+    }
+    writer = {"type": "record", "name": "GateEvent"}
+    writer["fields"] = [{"name": name, "type": kind} for name, kind in old.items()]
     rows = [
         {
             "flight": f"Ü{number}",
-            "tail_number": answer.random.choice([None, "N1Å"]),
-            "bags": number + 2**40,
-            "fuel": number / 8,
-            "gate": answer.random.choice([None, "C7"]),
+            "tailnum": answer.random.choice([None, "N1Å"]),
+            "bags": number,
+            "fuel": number * 8,
         }
         for number in answer.random.sample(range(10_000), 50)
     ]
     file = io.BytesIO()
     fastavro.writer(file, writer, rows)
     file.seek(0)
+    wanted = [
+        {
+            "flight": row["flight"],
+            "tail_number": row["tailnum"],
+            "bags": row["bags"],
+            "fuel": row["fuel"],
+            "gate": None,
+        }
+        for row in rows
+    ]
     answer.same_rows(
         list(fastavro.reader(file, reader_schema=schema)),
-        rows,
-        asked="the records of a newer file, nulls included",
+        wanted,
+        asked="the records of an older file, nulls included",
         key=["flight"],
     )
 
@@ -1208,14 +1232,15 @@ picture(
 # of the Parquet file must be read, by its footer?
 #
 # - Count the pieces of all `columns` and of `column` itself, each once.
-# - Leave out a row group only if its statistics prove that no value lies in the range. A piece
-#   without statistics proves nothing.
+# - Leave out a row group only if its smallest and largest value prove that no value lies in the
+#   range. A piece may lack statistics, or have some but no smallest and largest value (where all
+#   values are null, say): it proves nothing.
 #
 # | Row group | smallest | largest | query 10 to 20 |
 # |---|---|---|---|
 # | 0 | 1 | 9 | left out |
 # | 1 | 9 | 10 | read |
-# | 2 | no statistics | | read |
+# | 2 | not known | not known | read |
 #
 # Why: cloud query services bill by the bytes read. This is the estimate on their invoice.
 
@@ -1270,11 +1295,6 @@ with lab.check("bytes-to-read") as answer:
         "in a file whose ten row groups hold n from 0-9, 10-19, and so on to 90-99"
     )
     answer.equal(
-        answer.call("bytes_to_read", path, ["text"], "n", 0, 99),
-        sum(size[group, name] for group in range(10) for name in ("n", "text")),
-        asked=f"the bytes of n and text in all row groups, for n from 0 to 99, {question}",
-    )
-    answer.equal(
         answer.call("bytes_to_read", path, ["text", "n"], "n", 19, 30),
         sum(size[group, name] for group in (1, 2, 3) for name in ("n", "text")),
         asked=f"the bytes of n and text in three row groups, for n from 19 to 30, {question}",
@@ -1298,20 +1318,20 @@ with lab.check("bytes-to-read") as answer:
 with lab.check("bytes-to-read", hidden=True) as answer:
     for statistics in (True, False, ["text"]):
         numbers = sorted(answer.random.sample(range(10_000), 600))
+        # The last row group has statistics, but no smallest and no largest value.
+        values = [*numbers, *[None] * 50]
         table = pa.table(
-            {"n": numbers, "text": [f"{n:x}" * 3 for n in numbers], "z": numbers}
+            {"n": values, "text": [f"{n}" * 3 for n in values], "z": values}
         )
         file = io.BytesIO()
         pq.write_table(table, file, row_group_size=50, write_statistics=statistics)
-        path, metadata = (
-            answer.put("numbers.parquet", file.getvalue()),
-            pq.ParquetFile(file).metadata,
-        )
+        path = answer.put("numbers.parquet", file.getvalue())
+        metadata = pq.ParquetFile(file).metadata
         low, high = sorted(answer.random.sample(numbers, 2))
         total = 0
         for group in range(metadata.num_row_groups):
-            first, last = numbers[group * 50], numbers[min(group * 50 + 49, 599)]
-            if statistics is True and (last < low or first > high):
+            part = numbers[group * 50 : group * 50 + 50]
+            if statistics is True and part and (part[-1] < low or part[0] > high):
                 continue
             total += sum(
                 metadata.row_group(group).column(number).total_compressed_size
@@ -1396,7 +1416,7 @@ def bytes_to_read(path, columns, column, low, high):
     return total
 
 
-# %% role="wrong" exercise="bytes-to-read" misconception="The size in memory is the size in the file" caught="check" says="all row groups"
+# %% role="wrong" exercise="bytes-to-read" misconception="The size in memory is the size in the file" caught="check" says="three row groups"
 def bytes_to_read(path, columns, column, low, high):
     metadata, total = pq.ParquetFile(path).metadata, 0
     for group in range(metadata.num_row_groups):
@@ -1535,11 +1555,6 @@ with lab.check("measure") as answer:
     folder = answer.folder()
     got = answer.call("measure", folder)
     names = ["avro", "csv", "jsonl", "orc", "parquet"]
-    answer.equal(
-        answer.files(folder),
-        [f"flights.{name}" for name in names],
-        asked="one file flights.<name> for each writer",
-    )
     answer.schema(
         got,
         {"format": "text", "bytes": "integer", "seconds": "number"},
@@ -1552,7 +1567,7 @@ with lab.check("measure") as answer:
         asked="for each format, the size of the file on disk",
     )
     answer.true(
-        [row["bytes"] for row in got] == sorted(on_disk.values()),
+        [row["format"] for row in got] == sorted(on_disk, key=on_disk.get),
         asked="the smallest file first",
         found=f"the order {', '.join(row['format'] for row in got)}",
     )
@@ -1613,6 +1628,19 @@ def measure(folder):
     return rows
 
 
+# %% role="wrong" exercise="measure" misconception="The blocks on the disk are the size of the file" caught="check" says="size of the file"
+def measure(folder):
+    rows = []
+    for name, write in WRITERS.items():
+        path = Path(folder) / f"flights.{name}"
+        start = perf_counter()
+        write(path)
+        seconds = perf_counter() - start
+        blocks = -(-path.stat().st_size // 4096)
+        rows.append({"format": name, "bytes": blocks * 4096, "seconds": seconds})
+    return sorted(rows, key=lambda row: row["bytes"])
+
+
 # %% role="wrong" exercise="measure" misconception="One clock for all" caught="hidden" says="seconds that cannot be"
 def measure(folder):
     rows, start = [], perf_counter()
@@ -1646,7 +1674,7 @@ def measure(folder):
     return rows
 
 
-# %% role="wrong" exercise="measure" misconception="One file name serves all formats" caught="check" says="flights.data"
+# %% role="wrong" exercise="measure" misconception="One file name serves all formats" caught="check" says="no file flights.avro"
 def measure(folder):
     rows = []
     for name, write in WRITERS.items():
@@ -1739,11 +1767,6 @@ with lab.check("land") as answer:
         "landed",
         asked='"landed" for a whole file',
     )
-    answer.equal(
-        answer.files(target),
-        ["departures.parquet"],
-        asked="just the file departures.parquet in the target folder",
-    )
     first = answer.parquet(f"{target}/departures.parquet").read()
     types = {name: "text" for name in ("carrier", "origin", "dest", "tailnum")}
     types |= {"flight": "integer", "dep_time": "integer", "time_hour": "timestamp[UTC]"}
@@ -1754,15 +1777,9 @@ with lab.check("land") as answer:
         first, expected.select(list(types)), asked="every row of the delivery"
     )
     answer.call("land", good, manifest, target)
-    answer.equal(
-        answer.files(target),
-        ["departures.parquet"],
-        asked="one file after a second delivery",
-    )
+    second = answer.parquet(f"{target}/departures.parquet").read()
     answer.idempotent(
-        first,
-        answer.parquet(f"{target}/departures.parquet").read(),
-        asked="the same rows when the same delivery comes twice",
+        first, second, asked="the same rows when the same delivery comes twice"
     )
     cut = answer.put("day.csv", whole[: len(whole) * 6 // 10])
     answer.equal(
@@ -1770,15 +1787,17 @@ with lab.check("land") as answer:
         "refused",
         asked='"refused" for a cut file',
     )
+    files = answer.files(target)
+    if "departures.parquet" in files:
+        answer.same_rows(
+            answer.parquet(f"{target}/departures.parquet").read(),
+            second,
+            asked="the earlier rows, untouched by a refusal",
+        )
     answer.equal(
-        answer.files(target),
+        files,
         ["departures.parquet"],
-        asked="the earlier file, left after a refusal",
-    )
-    answer.same_rows(
-        answer.parquet(f"{target}/departures.parquet").read(),
-        first,
-        asked="the earlier rows, untouched by a refusal",
+        asked="just departures.parquet in the folder, after two deliveries and a refusal",
     )
 
 # %% role="hidden" exercise="land"
@@ -1855,6 +1874,57 @@ def land(source, manifest, target):
     return "landed"
 
 
+# %% [markdown] role="equivalent" exercise="land" reason="any other name does, for the file is swapped in"
+# - part = Path(target) / ".departures.part"
+# + part = Path(target) / "XX.departures.partXX"
+
+# %% [markdown] role="equivalent" exercise="land" reason="a plain count of rows is kept as a note, not as a column"
+# - departures.to_parquet(part, index=False)
+# + departures.to_parquet(part, index=None)
+#
+# - departures.to_parquet(part, index=False)
+# + departures.to_parquet(part, )
+
+
+# %% role="wrong" exercise="land" misconception="A column with unknown values must be a float" caught="check" says="dep_time holds number"
+def land(source, manifest, target):
+    data = Path(source).read_bytes()
+    departures = read_departures(source)
+    if hashlib.sha256(data).hexdigest() != manifest["sha256"]:
+        return "refused"
+    if len(departures) != manifest["rows"]:
+        return "refused"
+    table = pa.Table.from_pandas(departures.astype({"dep_time": "float64"}))
+    pq.write_table(table, Path(target) / "departures.parquet")
+    return "landed"
+
+
+# %% role="wrong" exercise="land" misconception="A flight without a time did not happen" caught="check" says="missing"
+def land(source, manifest, target):
+    data = Path(source).read_bytes()
+    departures = read_departures(source)
+    if hashlib.sha256(data).hexdigest() != manifest["sha256"]:
+        return "refused"
+    if len(departures) != manifest["rows"]:
+        return "refused"
+    known = departures[departures["dep_time"].notna()]
+    known.to_parquet(Path(target) / "departures.parquet", index=False)
+    return "landed"
+
+
+# %% role="wrong" exercise="land" misconception="The sender's file is kept beside, to be safe" caught="check" says="source.csv"
+def land(source, manifest, target):
+    data = Path(source).read_bytes()
+    if hashlib.sha256(data).hexdigest() != manifest["sha256"]:
+        return "refused"
+    departures = read_departures(source)
+    if len(departures) != manifest["rows"]:
+        return "refused"
+    (Path(target) / "source.csv").write_bytes(data)
+    departures.to_parquet(Path(target) / "departures.parquet", index=False)
+    return "landed"
+
+
 # %% role="wrong" exercise="land" misconception="The number of rows proves a delivery" caught="hidden" says="bytes changed"
 def land(source, manifest, target):
     departures = read_departures(source)
@@ -1893,7 +1963,7 @@ def land(source, manifest, target):
     return "landed"
 
 
-# %% role="wrong" exercise="land" misconception="Clear the way before the delivery is known to be good" caught="check" says="left after a refusal"
+# %% role="wrong" exercise="land" misconception="Clear the way before the delivery is known to be good" caught="check" says="and a refusal"
 def land(source, manifest, target):
     file = Path(target) / "departures.parquet"
     file.unlink(missing_ok=True)

@@ -19,10 +19,15 @@ TAGS = (
     " hr i img ins kbd li mark meter ol p pre progress q s samp small span strong sub summary sup"
     " table tbody td tfoot th thead tr u ul var"
 )
+#: A link leads to the web; a picture is in the page, so that none is fetched when it is read.
+LINK = re.compile(r"https?://", re.IGNORECASE)
+PICTURE = re.compile(r"data:image/(png|jpeg|gif);base64,[A-Za-z0-9+/=\s]*$")
 ATTRIBUTES = {
     "*": ["class", "title", "align", "dir", "lang"],
-    "a": ["href"],
-    "img": ["alt", "src", "width", "height"],
+    "a": lambda _tag, name, value: name == "href" and bool(LINK.match(value)),
+    "img": lambda _tag, name, value: (
+        name in ("alt", "width", "height") or (name == "src" and bool(PICTURE.match(value)))
+    ),
     "td": ["colspan", "rowspan"],
     "th": ["colspan", "rowspan", "scope"],
     "progress": ["value", "max"],
@@ -77,7 +82,7 @@ def comment(verdict: dict[str, Any]) -> str | None:
     if verdict["outcome"] == "not started":
         return "No response."
     # An indented block is shown as it is, whatever a student's value in it looks like.
-    return "\n".join(f"    {line}" for line in verdict["lines"])
+    return "\n".join(f"    {part}" for line in verdict["lines"] for part in line.splitlines())
 
 
 def clean(output: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import logging
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -34,35 +35,58 @@ def run(
     ``work`` is a function of a module, and all else is plain data. It runs in ``workers`` threads
     of this process (by default one for each processor), which suits work that waits for processes
     of its own; with ``processes`` in as many processes; with ``scheduler`` on the workers of a
-    cluster. A job whose worker dies is given to another one; one that takes three workers along,
-    or raises, has an ``error`` for a result. Raises :class:`~labkit.errors.CourseError` when the
-    scheduler does not answer.
+    cluster. A job whose worker dies is given to another one. One that takes workers along even
+    when nothing else is under way, or raises, has an ``error`` for a result. Raises
+    :class:`~labkit.errors.CourseError` when the scheduler does not answer.
     """
+    with _client(scheduler, workers or os.cpu_count() or 1, processes) as client:
+        threads = sum(client.nthreads().values())
+        suspects = []
+        for job, future in _finished(client, work, jobs, shared, threads * AHEAD):
+            result = _result(future)
+            if result is None:
+                suspects.append(job)
+            else:
+                yield job, result
+        # Dask blames each task that a dead worker still had to do: alone, a job cannot hide.
+        for job, future in _finished(client, work, suspects, shared, 1):
+            died = {"error": "worker processes ended each time they graded it, also alone"}
+            yield job, _result(future) or died
+
+
+def _finished(
+    client: Any, work: Work, jobs: Iterable[Job], shared: dict[str, Any], ahead: int
+) -> Iterator[tuple[Job, Any]]:
+    """Each job with its future, which is done; at most ``ahead`` jobs are under way."""
     from distributed import as_completed
 
     waiting = iter(jobs)
-    with _client(scheduler, workers or os.cpu_count() or 1, processes) as client:
-        # A task's result is made again when the worker that holds it dies; scattered data is not.
-        common = client.submit(dict, shared, pure=False)
-        threads = sum(client.nthreads().values())
-        done = as_completed(loop=client.loop)
-        under_way: dict[str, Job] = {}
+    done = as_completed(loop=client.loop)
+    under_way: dict[str, Job] = {}
+    common = None
 
-        def start(number: int) -> None:
-            for job in itertools.islice(waiting, number):
-                future = client.submit(work, job, common, pure=False)
-                under_way[future.key] = job
-                done.add(future)
+    def start(number: int) -> None:
+        nonlocal common
+        for job in itertools.islice(waiting, number):
+            if common is None or common.status == "error":
+                # A task's result is made again when the worker that holds it dies; scattered data
+                # is not.
+                common = client.submit(dict, shared, pure=False)
+            future = client.submit(work, job, common, pure=False)
+            under_way[future.key] = job
+            done.add(future)
 
-        start(threads * AHEAD)
-        for future in done:
-            job = under_way.pop(future.key)
-            if future.status == "finished":
-                yield job, future.result()
-            else:
-                yield job, {"error": _reason(future)}
-            future.release()
-            start(1)
+    start(ahead)
+    for future in done:
+        yield under_way.pop(future.key), future
+        future.release()
+        start(1)
+
+
+def look_at(scheduler: str) -> None:
+    """Raise :class:`~labkit.errors.CourseError` when ``scheduler`` cannot be worked with."""
+    with _client(scheduler, 0, False):
+        pass
 
 
 @contextlib.contextmanager
@@ -90,16 +114,26 @@ def _client(scheduler: str, workers: int, processes: bool) -> Iterator[Any]:
         ):
             yield client
         return
+    with _connected(scheduler) as client:
+        _meet(client, scheduler)
+        yield client
+
+
+def _connected(scheduler: str) -> Any:
+    from distributed import Client
+
+    if not re.fullmatch(r"(tcp|tls|ws|wss)://\S+:\d+", scheduler):
+        raise CourseError(
+            f"{scheduler} is no address of a scheduler: say it like tcp://HOST:8786, as “dask "
+            "scheduler” prints it."
+        )
     try:
-        client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
+        return Client(scheduler, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, TimeoutError):
         raise CourseError(
             f"The scheduler {scheduler} does not answer: start it with “./course exec dask "
             "scheduler”, or leave --scheduler out to grade on this machine."
         ) from None
-    with client:
-        _meet(client, scheduler)
-        yield client
 
 
 def _meet(client: Any, scheduler: str) -> None:
@@ -123,8 +157,14 @@ def _meet(client: Any, scheduler: str) -> None:
         )
 
 
-def _reason(future: Any) -> str:
-    error = future.exception() if future.status == "error" else None
-    if type(error).__name__ == "KilledWorker":
-        return "three worker processes ended while they graded it"
-    return f"the worker failed ({type(error).__name__ if error else future.status}: {error})"
+def _result(future: Any) -> dict[str, Any] | None:
+    """What the job came to; nothing where its workers died or took the result along."""
+    from distributed import KilledWorker
+    from distributed.client import FutureCancelledError
+
+    try:
+        return future.result()
+    except (KilledWorker, FutureCancelledError):
+        return None
+    except Exception as error:
+        return {"error": f"the worker failed ({type(error).__name__}: {error})"}

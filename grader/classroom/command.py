@@ -38,6 +38,8 @@ class Assignment:
     record: Record
     #: Notebooks that could not be graded, with the reason.
     failed: dict[tuple[str, str], str] = field(default_factory=dict)
+    #: Labs whose misconceptions cannot all be named, with the reason.
+    unnamed: dict[str, str] = field(default_factory=dict)
 
     def submissions(self) -> list[Submission]:
         """The notebooks that were handed in, lab by lab."""
@@ -66,6 +68,11 @@ def grade(
     limits = limits or Limits()
     paths = list(dict.fromkeys(path for module in modules for path in sources(module)))
     folder = open_folder(root)
+    if scheduler:
+        from grader.classroom import cluster
+
+        # Before anything is written: a scheduler that does not answer changes nothing.
+        cluster.look_at(scheduler)
     with only_one(folder):
         labs = [prepare(path, folder, limits) for path in paths]
         shared = {
@@ -231,9 +238,14 @@ def _name_misconceptions(assignments: list[Assignment], run: Run) -> None:
 
     labs = [lab for a in assignments for lab in a.labs]
     told: dict[tuple[str, str], list[list[Any]]] = {}
+    places = {lab.name: assignment for assignment in assignments for lab in assignment.labs}
+    lost: set[tuple[str, str]] = set()
     with bar("Judging the labs' wrong answers", len(rounds)) as advance:
         for job, result in run(rounds, labs):
             advance()
+            if "error" in result:
+                places[job["lab"]].unnamed[job["lab"]] = result["error"]
+                lost |= {(job["lab"], exercise) for exercise in job["misconceptions"]}
             for exercise, verdict in result.get("exercises", {}).items():
                 name = job["misconceptions"].get(exercise)
                 if name:
@@ -243,7 +255,8 @@ def _name_misconceptions(assignments: list[Assignment], run: Run) -> None:
         for lab in assignment.labs:
             for exercise, key in lab.exercises.items():
                 patterns = told.get((lab.name, exercise))
-                if patterns:
+                # Half of the names would count as all of them the next time.
+                if patterns and (lab.name, exercise) not in lost:
                     entry = {"key": ["wrong", lab.name, exercise], "hash": _wrong_key(lab, key)}
                     assignment.record.append(entry | {"patterns": sorted(patterns)})
 

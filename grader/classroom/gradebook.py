@@ -24,6 +24,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from grader.classroom.autograded import comment
 from grader.classroom.folder import ClassFolder
 from grader.classroom.labs import ClassLab
+from grader.classroom.record import no_room
 from labkit.errors import CourseError
 
 #: The columns that came last: without them a gradebook is of an older nbgrader.
@@ -371,10 +372,14 @@ def open_gradebook(folder: ClassFolder) -> Iterator[Gradebook]:
     course's.
     """
     path = folder.gradebook
-    if path is not None and not path.exists():
-        _create(path, folder.course)
-    engine = sa.create_engine(folder.database)
     shown = path or "The gradebook's database"
+    if path is not None and not path.exists():
+        try:
+            with _sentences(shown):
+                _create(path, folder.course)
+        except OSError as error:
+            raise no_room(error, path) from None
+    engine = sa.create_engine(folder.database)
     try:
         with engine.connect() as connection:
             if path is not None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grader.classroom.folder import ClassFolder, write_safely
+from grader.classroom.record import no_room
 from grader.engine.rebuild import Plan, PlanCell, PlanExercise, make_plan
 from grader.engine.sandbox import Limits
 from grader.source import ROOT, LabSource, read_source
@@ -67,7 +68,10 @@ def prepare(path: pathlib.Path, folder: ClassFolder, limits: Limits) -> ClassLab
         pass
     lab = make_class_lab(read_source(path), key, limits)
     # The hidden tests stand in it, as in nbgrader's gradebook: for the teacher's eyes.
-    write_safely(kept, json.dumps(dataclasses.asdict(lab)).encode(), 0o600)
+    try:
+        write_safely(kept, json.dumps(dataclasses.asdict(lab)).encode(), 0o600)
+    except OSError as error:
+        raise no_room(error, kept) from None
     return lab
 
 

@@ -65,6 +65,8 @@ class LabReport:
     layers: dict[str, int]
     missing: list[str]
     failed: dict[str, str]
+    #: Why misconceptions may be missing, or an empty text.
+    unnamed: str
     #: Students by tenth of the points.
     bins: list[int] = field(default_factory=list)
 
@@ -165,6 +167,7 @@ def _report(assignment: Assignment, lab: ClassLab) -> LabReport:
         layers=dict(layers),
         missing=[s for s in handed if s not in entries and s not in failed],
         failed=failed,
+        unnamed=assignment.unnamed.get(lab.name, ""),
         bins=_bins([row.points for row in rows], maximum),
     )
 

@@ -51,6 +51,7 @@ class WarmServer:
         view: Sequence[str] = (),
         child: str = "grader.engine.child",
         setup: str = "",
+        hash_seed: int = 0,
     ) -> None:
         self._scratch = tempfile.mkdtemp(prefix="grader-")
         # Passable, for a work directory of the throw-away user where mounts cannot be had.
@@ -75,7 +76,7 @@ class WarmServer:
             "HOME": "/tmp/home",
             "TMPDIR": "/tmp" if kind == "student" else self._scratch,
             "PYTHONPATH": str(ROOT),
-            "PYTHONHASHSEED": "0",
+            "PYTHONHASHSEED": str(hash_seed),
             "MPLBACKEND": "module://matplotlib_inline.backend_inline",
             "MPLCONFIGDIR": self._scratch,
             "IPYTHONDIR": self._scratch,

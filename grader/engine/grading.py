@@ -12,14 +12,14 @@ import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from data.build.catalogue import DATA, resources
 from grader.engine import frames
 from grader.engine.forkserver import ROOT, WarmServer, fork
-from grader.engine.rebuild import Plan, make_plan, rebuild
+from grader.engine.rebuild import Plan, PlanCell, make_plan, rebuild
 from grader.engine.sandbox import Limits
 from grader.source import LabSource, read_source, sources
 from labkit.datasets import dataset
@@ -86,6 +86,16 @@ class Result:
         return next(e.outcome for e in self.exercises if e.name == exercise)
 
 
+@dataclass(frozen=True)
+class Try:
+    """One answer to an exercise, with what judges it."""
+
+    answer: str
+    check: str
+    hidden: str
+    secret: str = "public"
+
+
 class Grader:
     """The two warm processes of a lab, and the grading of its notebooks. Use it in a ``with``."""
 
@@ -96,9 +106,10 @@ class Grader:
         limits: Limits | None = None,
         require: Iterable[str] = (),
         off: Iterable[str] = (),
+        hash_seed: int = 0,
     ) -> None:
+        """``hash_seed`` decides the order of sets, the same for all submissions."""
         self.plan = _plan(lab)
-        self.limits = limits or Limits()
         self.required, self.off = frozenset(require), frozenset(off)
         names = list(self.plan.datasets)
         for name in names:
@@ -106,13 +117,20 @@ class Grader:
         view = _view(names)
         if self.plan.systems:
             view += _fetched(self.plan.systems)
-            self.limits = _with_room_for_systems(self.limits)
+        self.limits = self._for_systems(limits or Limits())
         self._servers: dict[str, WarmServer] = {}
         self._starting = threading.Lock()
         self._start = {
-            "student": functools.partial(WarmServer, "student", self.plan.imports, names, view),
+            "student": functools.partial(
+                WarmServer, "student", self.plan.imports, names, view, hash_seed=hash_seed
+            ),
             "judge": functools.partial(
-                WarmServer, "judge", self.plan.imports, names, setup=self.plan.setup
+                WarmServer,
+                "judge",
+                self.plan.imports,
+                names,
+                setup=self.plan.setup,
+                hash_seed=hash_seed,
             ),
         }
 
@@ -139,31 +157,8 @@ class Grader:
         started = time.monotonic()
         rebuilt = rebuild(self.plan, submitted)
         wanted = set(only) or {exercise.name for exercise in self.plan.exercises}
-        open_ = [e for e in self.plan.exercises if e.name in wanted]
-        verdicts: dict[str, dict[str, Any]] = {}
-        died: set[str] = set()
-        end: dict[str, Any] = {"layers": [], "cpu_seconds": 0.0, "peak_mb": 0, "outputs": {}}
-        while open_:
-            job = {
-                "cells": [dataclasses.asdict(cell) for cell in rebuilt.cells],
-                "exercises": [dataclasses.asdict(exercise) for exercise in open_],
-                "limits": dataclasses.asdict(self.limits),
-                "secret": os.environ.get("COURSE_SECRET", "public"),
-                "off": sorted(self.off),
-                "required": sorted(self.required),
-            }
-            begun = self._run(job, verdicts, end)
-            open_ = [e for e in open_ if e.name not in verdicts]
-            if open_:
-                lost = next((e for e in open_ if e.name == begun), open_[0])
-                if lost.name not in died:
-                    # The machine may have ended the judge, for memory say: that is no verdict.
-                    died.add(lost.name)
-                    continue
-                # It did not survive this answer twice; that costs this one exercise.
-                lines = [f"✗ not yet: {lost.title}", "  found: an answer that cannot be judged"]
-                verdicts[lost.name] = _verdict("not yet", lines, "judge")
-                open_.remove(lost)
+        items = [{"key": e.name, **dataclasses.asdict(e)} for e in self._chosen(wanted)]
+        verdicts, end = self._judge(rebuilt.cells, items, self.limits)
         return Result(
             lab=self.plan.lab,
             exercises=[self._result(e, verdicts[e.name]) for e in self._chosen(wanted)],
@@ -176,6 +171,76 @@ class Grader:
                 cell.id: {"source": cell.source, **_shown(end["outputs"].get(cell.id))}
                 for cell in rebuilt.cells
             },
+        )
+
+    def tries(
+        self, exercise: str, answers: dict[str, str], tries: Sequence[Try], limits: Limits
+    ) -> tuple[list[ExerciseResult], int]:
+        """Judge many answers to one exercise, one after the other in one student's process.
+
+        ``answers`` are those to the exercises before it. Returns a verdict for each try, and the
+        peak memory in MB. Names do not outlive a try; what it changed in an object or a file may.
+        """
+        mine = self._chosen({exercise})[0]
+        place = [cell.exercise for cell in self.plan.cells].index(exercise)
+        cells = [
+            dataclasses.replace(cell, source=answers[cell.exercise]) if cell.exercise else cell
+            for cell in self.plan.cells[:place]
+        ]
+        items = [
+            {"key": str(number), **dataclasses.asdict(mine), **dataclasses.asdict(one)}
+            for number, one in enumerate(tries)
+        ]
+        verdicts, end = self._judge(cells, items, self._for_systems(limits))
+        return [self._result(mine, verdicts[item["key"]]) for item in items], end["peak_mb"]
+
+    def _judge(
+        self, cells: list[PlanCell], items: list[dict[str, Any]], limits: Limits
+    ) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+        """Verdicts by the items' keys, and what the student's processes showed and used."""
+        verdicts: dict[str, dict[str, Any]] = {}
+        died: set[str] = set()
+        end: dict[str, Any] = {"layers": [], "cpu_seconds": 0.0, "peak_mb": 0, "outputs": {}}
+        while items:
+            job = {
+                "cells": [dataclasses.asdict(cell) for cell in cells],
+                "exercises": items,
+                "limits": dataclasses.asdict(limits),
+                "secret": os.environ.get("COURSE_SECRET", "public"),
+                "off": sorted(self.off),
+                "required": sorted(self.required),
+            }
+            begun = self._run(job, verdicts, end, limits)
+            items = [item for item in items if item["key"] not in verdicts]
+            if items:
+                lost = next((item for item in items if item["key"] == begun), items[0])
+                if lost["key"] not in died:
+                    # The machine may have ended the judge, for memory say: that is no verdict.
+                    died.add(lost["key"])
+                    continue
+                # It did not survive this answer twice; that costs this one exercise.
+                lines = [f"✗ not yet: {lost['title']}", "  found: an answer that cannot be judged"]
+                verdicts[lost["key"]] = _verdict("not yet", lines, "judge")
+                items.remove(lost)
+        return verdicts, end
+
+    def _for_systems(self, limits: Limits) -> Limits:
+        """A system's threads count as processes, a JVM reserves far more than it uses, and starts.
+
+        The cell that starts a system gets the time that the system itself is given to answer.
+        """
+        from labkit.services import load
+
+        if not self.plan.systems:
+            return limits
+        patience = max(load(name).patience for name in self.plan.systems)
+        return dataclasses.replace(
+            limits,
+            processes=max(limits.processes, 1024),
+            reserved_mb=max(limits.reserved_mb, 16384),
+            cell_seconds=max(limits.cell_seconds, patience),
+            cpu_seconds=max(limits.cpu_seconds, 600),
+            total_seconds=max(limits.total_seconds, patience + 600),
         )
 
     def _chosen(self, wanted: set[str]) -> list[Any]:
@@ -204,17 +269,23 @@ class Grader:
                 server = self._servers[kind] = self._start[kind]()
             return server
 
-    def _run(self, job: dict[str, Any], verdicts: dict[str, dict], end: dict[str, Any]) -> str:
+    def _run(
+        self,
+        job: dict[str, Any],
+        verdicts: dict[str, dict],
+        end: dict[str, Any],
+        limits: Limits,
+    ) -> str:
         """One judge's life; returns the exercise at which it ended."""
         student, judge = self._server("student"), self._server("judge")
-        channel, lifeline = fork(judge.control, self.limits)
+        channel, lifeline = fork(judge.control, limits)
         begun = ""
         with channel, lifeline:
             try:
                 socket.send_fds(channel, [b"c"], [student.control.fileno()])
                 frames.send(channel, {}, json.dumps(job).encode())
                 while True:
-                    wait = self.limits.total_seconds + JUDGE_SECONDS
+                    wait = limits.total_seconds + JUDGE_SECONDS
                     header, body = frames.receive(channel, wait)
                     if "layers" in header:
                         self._look_at(header["layers"], header["broken"])
@@ -303,13 +374,6 @@ def _fetched(systems: Iterable[str]) -> list[str]:
     places = [*pathlib.Path("/etc").glob("java-*"), pathlib.Path("/etc/alternatives")]
     places += [cache() / name for name in ("maven", "unpacked", "tools")]
     return [str(path) for path in (*places, ROOT / "course") if path.exists()]
-
-
-def _with_room_for_systems(limits: Limits) -> Limits:
-    """A system's threads count as processes, and a JVM reserves far more than it uses."""
-    return dataclasses.replace(
-        limits, processes=max(limits.processes, 1024), reserved_mb=max(limits.reserved_mb, 16384)
-    )
 
 
 def _verdict(outcome: str, lines: list[str], stage: str) -> dict[str, Any]:

@@ -336,6 +336,9 @@ def _new_root(limits: Limits, view: list[str], scratch: str, meeting: Sequence[s
     _mount("tmpfs", str(root / "tmp"), "tmpfs", _MS_NOSUID | _MS_NODEV, size)
     _mount("proc", str(root / "proc"), "proc", _MS_NOSUID | _MS_NODEV)
     devices = [f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom")]
+    (root / "etc").mkdir()
+    for name, text in _names().items():
+        (root / "etc" / name).write_text(text)
     for name in [*view, *meeting, *devices]:
         target = root / name.lstrip("/")
         if os.path.islink(name) and not os.path.isdir(name):
@@ -359,6 +362,21 @@ def _new_root(limits: Limits, view: list[str], scratch: str, meeting: Sequence[s
     _must(_libc.umount2(b".", 2), "umount")
     os.chdir("/")
     _mount("none", "/", "", _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV)
+
+
+def _names() -> dict[str, str]:
+    """Files in /etc by which a process inside finds its own user, group and machine.
+
+    Many systems refuse to start without them; the machine's own would name its other users.
+    """
+    root = os.geteuid() == 0
+    uid, gid = (NOBODY, NOBODY) if root else (os.geteuid(), os.getegid())
+    return {
+        "passwd": f"student:x:{uid}:{gid}::{HOME}:/bin/sh\n",
+        "group": f"student:x:{gid}:\n",
+        "hosts": f"127.0.0.1 localhost {socket.gethostname()}\n",
+        "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+    }
 
 
 def _become_nobody(home: str) -> None:

@@ -17,9 +17,29 @@ from labkit.services.running import Service, clean_up
 #: Each system's module, which bears its name, and the class in it; the order of the table.
 SERVICES = {
     "postgresql": "PostgreSQL",
+    "mariadb": "MariaDB",
     "valkey": "Valkey",
     "memcached": "Memcached",
+    "mongodb": "MongoDB",
+    "cassandra": "Cassandra",
+    "hbase": "HBase",
+    "etcd": "Etcd",
+    "questdb": "QuestDB",
     "kafka": "Kafka",
+    "connect": "Connect",
+    "spark": "Spark",
+    "flink": "Flink",
+    "storm": "Storm",
+    "samza": "Samza",
+    "hadoop": "Hadoop",
+    "seaweedfs": "SeaweedFS",
+    "gcs": "GCS",
+    "moto": "Moto",
+    "fakesnow": "Fakesnow",
+    "airflow": "Airflow",
+    "dagster": "Dagster",
+    "luigi": "Luigi",
+    "prometheus": "Prometheus",
 }
 
 __all__ = ["SERVICES", "Service", "clean_up", "load", "service"]

@@ -170,8 +170,10 @@ def _unpack(path: pathlib.Path, target: pathlib.Path) -> None:
             _unpack(inner, target)
             inner.unlink()
     else:
+        # Python 3.11 has filters since 3.11.4 only; what comes here bears the hash of its lock.
+        options = {"filter": "tar"} if hasattr(tarfile, "tar_filter") else {}
         with tarfile.open(path) as archive:
-            archive.extractall(target, filter="tar")
+            archive.extractall(target, **options)
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,7 @@ class Java:
 
     at_least: int = 17
     at_most: int = 21
-    kind = "Java"
+    name = kind = "Java"
     size_mb = 40
 
     def cached(self) -> bool:
@@ -251,7 +253,13 @@ class Java:
         if found:
             return found
         wheel = PythonEnv("java", self.size_mb)
-        wheel.fetch()
+        try:
+            wheel.fetch()
+        except CourseError as error:
+            raise CourseError(
+                f"No Java {self.at_least} to {self.at_most} is on this machine, and fetching one "
+                f"failed: {error}"
+            ) from None
         return self._of_wheel(wheel)
 
     def _of_wheel(self, wheel: PythonEnv) -> pathlib.Path:
@@ -296,6 +304,11 @@ class Program:
     kind = "system package"
     size_mb = 0
 
+    @property
+    def name(self) -> str:
+        """The command."""
+        return self.command
+
     def cached(self) -> bool:
         """Whether it is installed."""
         return self._path() is not None
@@ -322,7 +335,37 @@ class Program:
         return pathlib.Path(found) if found else None
 
 
-Need = Jars | Archive | PythonEnv | Java | Program
+@dataclass(frozen=True)
+class Layer:
+    """A layer of the course's own environment, which brings ``module``."""
+
+    name: str
+    module: str
+    size_mb: int
+    kind = "layer"
+
+    def cached(self) -> bool:
+        """Whether it is installed."""
+        return importlib.util.find_spec(self.module) is not None
+
+    def fetch(self) -> None:
+        """Install it where that is not done yet."""
+        if self.cached():
+            return
+        launcher = _launcher()
+        try:
+            launcher.prepare([self.name])
+        except launcher.CourseError as error:
+            raise CourseError(str(error)) from None
+        importlib.invalidate_caches()
+        if not self.cached():
+            raise CourseError(
+                f"This Python is not the course's own: install requirements/{self.name}.txt in it, "
+                "or start with ./course lab."
+            )
+
+
+Need = Jars | Archive | PythonEnv | Java | Layer | Program
 
 
 @functools.cache
@@ -407,11 +450,12 @@ def _fetch(jar: Jar, folder: pathlib.Path, advance: Callable[[int], None]) -> No
             got = component.artifact(classifier, kind).resolve()
         except requests.RequestException:
             if not left:
+                state = "is damaged in" if jar.path.is_file() else "is not in"
                 raise CourseError(
-                    f"{artifact} {version} is not in the cache and the network was not reached: "
-                    "check it, or the proxy, and run the same again."
+                    f"{artifact} {version} {state} the cache ({jar.path}) and the network was not "
+                    "reached: check it, or the proxy, and run the same again."
                 ) from None
-        except RuntimeError:
+        except (RuntimeError, IndexError):  # the second: an empty page in place of a checksum
             if not left:
                 raise CourseError(
                     f"{jar.coordinates} was not found where jars are published: check the mirror "

@@ -101,7 +101,7 @@ class Kafka(Service):
         """A new ``KafkaAdminClient``; see also :meth:`producer` and :meth:`consumer`."""
         from kafka import KafkaAdminClient
 
-        return KafkaAdminClient(bootstrap_servers=self.bootstrap_servers, **options)
+        return KafkaAdminClient(**{"bootstrap_servers": self.bootstrap_servers, **options})
 
     def producer(self, **options: Any) -> Any:
         """A new ``KafkaProducer`` that waits for all replicas in step."""
@@ -117,14 +117,27 @@ class Kafka(Service):
         return KafkaConsumer(*topics, bootstrap_servers=self.bootstrap_servers, **options)
 
     def ready(self) -> bool:
-        """The cluster names all its brokers."""
-        with _quiet(), contextlib.closing(self.client(**IMPATIENT)) as admin:
-            return len(admin.describe_cluster()["brokers"]) == self.brokers
+        """Each broker that runs answers, and knows those that run and no others."""
+        running = self.running()
+        return all(self._known_to(process) == len(running) for process in running)
+
+    def _known_to(self, process: str) -> int:
+        options = {"bootstrap_servers": f"{HOST}:{self.port(process)}", **IMPATIENT}
+        with _quiet(), contextlib.closing(self.client(**options)) as admin:
+            return sum(not broker["is_fenced"] for broker in admin.describe_cluster()["brokers"])
+
+    def settle(self) -> None:
+        """Wait until the cluster has noticed which brokers are dead: some seconds.
+
+        Until then it sends clients to them, and kafka-python's do not all try again.
+        """
+        self._await(self.running(), self.ready)
 
     def check(self) -> None:
         """Make a topic, send 1,000 messages in a transaction, read them as a group."""
         from kafka.admin import NewTopic
 
+        self.settle()
         topic = f"delays-{uuid.uuid4().hex[:8]}"
         with contextlib.closing(self.client()) as admin:
             admin.create_topics([NewTopic(topic, 3, min(3, self.brokers))])

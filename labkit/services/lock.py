@@ -2,8 +2,8 @@
 
 ``python -m labkit.services.lock NAME COORDINATES ... [--drop GROUP:ARTIFACT ...]`` resolves jars
 with all that they need and writes ``locks/NAME.jars``. ``--platform linux-x86_64=COORDINATES``
-locks one file for one platform, without what it needs. Python environments are locked as
-``locks/README.md`` says.
+locks one file for one platform, or for all with ``--platform =COORDINATES``, without what it needs.
+Python environments are locked as ``locks/README.md`` says.
 """
 
 from __future__ import annotations

@@ -31,4 +31,10 @@ OPEN: tuple[Open, ...] = (
         "Its emulator is published only as an image.",
         "With Docker: the image `cloud-spanner-emulator/emulator`, and `SPANNER_EMULATOR_HOST`.",
     ),
+    Open(
+        "Apache Beam on Flink or Samza (Beam itself is a layer of the environment)",
+        "The job server for Flink takes jobs from every machine of the network, and Samza's is not "
+        "published for this Beam.",
+        "With Docker: the image `apache/beam_flink1.19_job_server`, `PortableRunner`.",
+    ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -31,8 +32,6 @@ HOST = "127.0.0.1"
 #: Below the ports that systems give to outgoing connections, and still free with 10,000 added.
 PORTS = (20000, 32000)
 ATTEMPTS = 5
-#: A start takes seconds; a machine under load may need many times as long.
-PATIENCE = 240.0
 #: Flags of every JVM: a quick start and a small footprint rather than throughput, no files in /tmp.
 JVM = (
     "-XX:+UseSerialGC",
@@ -58,7 +57,7 @@ CAUSES = (
     (r"Permission denied|Operation not permitted", "a folder cannot be used: check its owner"),
 )
 _PORT_TAKEN = re.compile(r"[Aa]ddress already in use|BindException|EADDRINUSE|Address in use")
-_TELLING = re.compile(r"ERROR|FATAL|Exception|[Ee]rror:|PANIC|Caused by")
+_TELLING = re.compile(r"ERROR|FATAL|Exception|[Ee]rror:|PANIC|Caused by|Unrecognized")
 
 
 class PortTakenError(Exception):
@@ -91,8 +90,23 @@ class Service:
     #: All processes together; above it the supervisor ends them.
     memory_mb: ClassVar[int]
     needs: ClassVar[tuple[Need, ...]]
+    #: What it needs in the temporary folder before it is used: with less it is not started.
+    disk_mb: ClassVar[int] = 10
+    #: Seconds until a start has failed; a machine under load needs many times the usual.
+    patience: ClassVar[float] = 120.0
     #: What the label does not say, for the table: what is missing against the real thing.
     note: ClassVar[str] = ""
+
+    def __init_subclass__(cls) -> None:
+        """Have client() say where the memory limit ended the service: no library can."""
+        connect = cls.client
+
+        @functools.wraps(connect)
+        def client(self: Service, *arguments: Any, **options: Any) -> Any:
+            self._state()
+            return connect(self, *arguments, **options)
+
+        cls.client = client
 
     def configure(self) -> None:
         """Write configuration into :attr:`folder`; ports are to be had from :meth:`port`."""
@@ -136,9 +150,9 @@ class Service:
         return self.ports[name]
 
     def path(self, kind: type, name: str = "") -> Any:
-        """What :meth:`fetch` gave for the need of this kind (and name)."""
+        """What :meth:`fetch` gave for the need of this kind (and name, or command)."""
         for need in self.needs:
-            if isinstance(need, kind) and (not name or getattr(need, "name", "") == name):
+            if isinstance(need, kind) and name in ("", need.name):
                 return self._fetched[need]
         raise KeyError(kind)
 
@@ -170,15 +184,18 @@ class Service:
         # Nothing outside the folder is at stake, so a JVM need not be waited for.
         return Command(argv, stop=signal.SIGKILL)
 
-    def call(self, command: Command) -> None:
-        """Run a command of preparation to its end; raise with its words where it fails."""
+    def call(self, command: Command, what: str = "did not start") -> None:
+        """Run a command to its end; raise with its words, and what the service did not do."""
         name = f"prepare-{len(self._called) + 1}"
         self._called.append(name)
         self._run(name, command)
-        while (code := self._supervisor.ask("state")["codes"][name]) is None:
+        deadline = time.monotonic() + self.patience
+        while (code := self._state()["codes"][name]) is None:
+            if time.monotonic() > deadline:
+                self._fail(name, f"a step did not end within {self.patience:.0f} s", what)
             time.sleep(0.02)
         if code:
-            self._fail(name)
+            self._fail(name, what=what)
 
     def add(self, name: str, command: Command, ready: Any) -> None:
         """Start one more process, and wait until ``ready()`` is true."""
@@ -188,7 +205,7 @@ class Service:
 
     def wait(self, ask: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
         """Ask again and again until an answer is good; return it."""
-        deadline, pause = time.monotonic() + PATIENCE, 0.02
+        deadline, pause = time.monotonic() + self.patience, 0.02
         while not good(answer := ask()):
             if time.monotonic() > deadline:
                 raise CourseError(f"{self.title} still answers {answer!r}: see its log.")
@@ -202,6 +219,11 @@ class Service:
     def pids(self) -> list[int]:
         """All its processes now, without the supervisor's two."""
         return self._supervisor.ask("state")["pids"]
+
+    def running(self) -> list[str]:
+        """The names of the processes that run now."""
+        codes = self._supervisor.ask("state")["codes"]
+        return [name for name in self._all_commands() if codes.get(name, 0) is None]
 
     @property
     def peak_mb(self) -> int:
@@ -235,11 +257,16 @@ class Service:
     def __enter__(self) -> Service:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        try:
+            if isinstance(error, Exception):
+                self._state()  # a lost connection says less than a passed memory limit
+        finally:
+            self.stop()
 
     def __repr__(self) -> str:
-        return f"<{self.title} {self.version} ({self.label}) on {self.describe()}>"
+        where = f"on {self.describe()}" if hasattr(self, "_supervisor") else "not started"
+        return f"<{self.title} {self.version} ({self.label}), {where}>"
 
     # --- how it starts --------------------------------------------------------------------------
 
@@ -247,6 +274,7 @@ class Service:
         """Fetch what it needs, start it, and wait until it answers."""
         clean_up()
         self.fetch()
+        self._look_at_disk()
         for attempt in range(ATTEMPTS):
             self._begin()
             try:
@@ -267,6 +295,15 @@ class Service:
                 self.stop()
                 raise
         raise AssertionError
+
+    def _look_at_disk(self) -> None:
+        # Found out before: a program that meets a full disk often cannot even log it.
+        free = shutil.disk_usage(root()).free // 2**20
+        if free < self.disk_mb:
+            raise CourseError(
+                f"{self.title} needs {self.disk_mb} MB of disk in {tempfile.gettempdir()}, and "
+                f"{free} MB are left: free some space, or set TMPDIR to another folder."
+            )
 
     def _begin(self) -> None:
         self.ports: dict[str, int] = {}
@@ -317,41 +354,61 @@ class Service:
 
     def _await(self, names: list[str], ready: Any) -> None:
         """Ask until the protocol answers; raise as soon as a process has ended."""
-        deadline, pause, last = time.monotonic() + PATIENCE, 0.05, ""
+        deadline, pause, last = time.monotonic() + self.patience, 0.05, ""
         while True:
-            state = self._supervisor.ask("state")
-            dead = [name for name in names if state["codes"][name] is not None]
-            if state["reason"]:
-                raise CourseError(f"{self.title} was ended: {state['reason']}.")
-            if dead:
+            if dead := self._dead(names):
                 self._fail(dead[0])
             try:
-                if ready():
+                # What has ended meanwhile may no longer have been asked.
+                if ready() and not self._dead(names):
                     return
             except CourseError:
                 raise
             except Exception as error:
                 last = f"{type(error).__name__}: {error}"
             if time.monotonic() > deadline:
-                self._fail(names[0], f"it did not answer within {PATIENCE:.0f} s ({last[:200]})")
+                cause = f"it did not answer within {self.patience:.0f} s"
+                self._fail(names[0], f"{cause} ({last[:200]})" if last else cause)
             time.sleep(pause)
             pause = min(pause * 1.5, 0.5)
 
-    def _fail(self, name: str, cause: str = "") -> None:
+    def _dead(self, names: list[str]) -> list[str]:
+        codes = self._state()["codes"]
+        return [name for name in names if codes[name] is not None]
+
+    def _state(self) -> dict:
+        """The supervisor's view; raises where it ended the processes for their memory."""
+        state = self._supervisor.ask("state")
+        if state["reason"]:
+            logs = sorted(path.stem for path in (self.folder / "logs").glob("*.log"))
+            kept = [self._keep_log(name) for name in logs]
+            raise CourseError(
+                f"{self.title} was ended: {state['reason']}; give it less to hold, and "
+                f"restart() it ({'; '.join(kept)})."
+            )
+        return state
+
+    def _keep_log(self, name: str) -> str:
+        """Copy a log out of the folder, which will go; say where it is."""
+        kept = root() / "logs" / f"{self.folder.name}-{name}.log"
+        try:
+            shutil.copyfile(self.folder / "logs" / f"{name}.log", kept)
+        except OSError as error:
+            return f"its log could not be kept: {error.strerror}"
+        return f"its log: {kept}"
+
+    def _fail(self, name: str, cause: str = "", what: str = "did not start") -> None:
         """Raise for a process that ended or never answered: cause, telling lines, log's place."""
         lines = _tail(self.folder / "logs" / f"{name}.log")
         words = "\n".join(lines)
         if not cause and _PORT_TAKEN.search(words):
             raise PortTakenError
-        kept = root() / "logs" / f"{self.name}-{name}.log"
-        with contextlib.suppress(OSError):
-            shutil.copyfile(self.folder / "logs" / f"{name}.log", kept)
         meant = next((said for pattern, said in CAUSES if re.search(pattern, words)), "")
         telling = [line for line in lines if _TELLING.search(line)] or lines
         shown = "".join(f"\n    {line.strip()[:200]}" for line in telling[-3:])
         raise CourseError(
-            f"{self.title} did not start: {cause or meant or 'its process ended'} "
-            f"(its log: {kept}).{shown}"
+            f"{self.title} {what}: {cause or meant or 'its process ended'} "
+            f"({self._keep_log(name)}).{shown}"
         )
 
 
@@ -370,7 +427,7 @@ class Supervisor:
                 start_new_session=True,
                 cwd="/",
             )
-        self._lock = threading.Lock()
+        self._lock, self._number = threading.Lock(), 0
         # Closing the pipe is what ends a service whose variable is gone, or at the kernel's exit.
         self._finalizer = weakref.finalize(self, _hang_up, self._process, os.getpid())
         self._title = service.title
@@ -386,13 +443,19 @@ class Supervisor:
     def ask(self, order: str, **arguments: object) -> dict:
         """Send one order and return the answer."""
         with self._lock:
+            self._number += 1
+            line = json.dumps({"do": order, "number": self._number, **arguments}).encode()
             try:
-                line = json.dumps({"do": order, **arguments}).encode() + b"\n"
-                self._process.stdin.write(line)
+                self._process.stdin.write(line + b"\n")
                 self._process.stdin.flush()
             except (OSError, ValueError):
                 return self._gone()
-            return self._read()
+            # An interrupted call has left its answer in the pipe.
+            while (answer := self._read())["number"] != self._number:
+                pass
+        if "error" in answer and order != "run":
+            raise CourseError(f"{self._title} did not do as told: {answer['error']}.")
+        return answer
 
     def _read(self) -> dict:
         line = self._process.stdout.readline()
@@ -427,7 +490,7 @@ def root() -> pathlib.Path:
             f"{folder} cannot be made ({error.strerror}): free some space, or set TMPDIR to a "
             "folder that can be written."
         ) from None
-    if folder.stat().st_uid != os.geteuid():
+    if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
         raise CourseError(f"{folder} is another user's: set TMPDIR to a folder of your own.")
     return folder
 

@@ -31,6 +31,10 @@ MARK = "COURSE_SERVICE_FOLDER"
 RECORD = "run.json"
 #: Who runs what refuses root, where the reader is root.
 UNPRIVILEGED = "nobody"
+NOT_AS_ROOT = (
+    f"it refuses to run as root, and the user {UNPRIVILEGED!r} cannot run it here; "
+    "run the course as an ordinary user"
+)
 _PR_SET_PDEATHSIG, _PR_SET_SECUREBITS, _PR_SET_CHILD_SUBREAPER, _PR_CAP_AMBIENT = 1, 28, 36, 47
 _NO_SETUID_FIXUP, _CAP_DAC_OVERRIDE, _IPC_RMID = 1 << 2, 1, 0
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -109,11 +113,15 @@ class Keeper:
         self.reason, self.now_mb, self.peak_mb = "", 0, 0
 
     def handle(self, order: dict) -> dict:
-        """Carry out one order and return the answer."""
+        """Carry out one order and return the answer, which bears its number."""
+        number = order.pop("number")
         try:
-            return getattr(self, "do_" + order.pop("do"))(**order)
+            done = getattr(self, "do_" + order.pop("do"))(**order)
         except OSError as error:
-            return {"error": f"{error.strerror or error}: {error.filename or ''}".strip(": ")}
+            done = {"error": f"{error.strerror or error}: {error.filename or ''}".strip(": ")}
+        except Exception as error:
+            done = {"error": f"{type(error).__name__}: {error}"}
+        return {"number": number, **done}
 
     def do_run(
         self, name: str, argv: list[str], env: dict[str, str], stop: int, unprivileged: bool
@@ -121,7 +129,10 @@ class Keeper:
         """Start a process with its output in ``logs/NAME.log``."""
         drop = unprivileged and os.geteuid() == 0
         if drop:
-            os.chown(self.folder, pwd.getpwnam(UNPRIVILEGED).pw_uid, -1)
+            try:
+                os.chown(self.folder, pwd.getpwnam(UNPRIVILEGED).pw_uid, -1)
+            except (KeyError, OSError):
+                return {"error": NOT_AS_ROOT}
         me = os.getpid()
 
         def before_exec() -> None:
@@ -134,17 +145,21 @@ class Keeper:
                     os._exit(1)
 
         with open(os.path.join(self.folder, "logs", name + ".log"), "ab") as log:
-            self.running[name] = subprocess.Popen(
-                argv,
-                env={**env, MARK: self.folder},
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                process_group=0,
-                preexec_fn=before_exec,
-            )
+            try:
+                self.running[name] = subprocess.Popen(
+                    argv,
+                    env={**env, MARK: self.folder},
+                    cwd=self.folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    process_group=0,
+                    preexec_fn=before_exec,
+                )
+            except subprocess.SubprocessError:  # before_exec failed
+                return {"error": NOT_AS_ROOT}
         self.stops[name] = stop
+        self.reason = ""
         return {"pid": self.running[name].pid}
 
     def do_end(self, names: list[str], kill: bool, grace: float) -> dict:
@@ -187,6 +202,8 @@ class Keeper:
             for child in Process(self.guard).children(recursive=True)
             if child.pid != os.getpid()
         ]
+        for process in self.running.values():
+            process.poll()  # one that has ended stays a zombie until it is asked
         own = {process.pid for process in self.running.values()}
         alive = [child for child in children if child.pid in own or not _gone(child)]
         self.now_mb = sum(_megabytes(child, shared=len(alive) > 1) for child in alive)

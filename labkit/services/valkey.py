@@ -65,7 +65,11 @@ class Valkey(Service):
         return all(self._synced(process) for process in self._names())
 
     def _synced(self, process: str) -> bool:
-        with self.client(process) as client:
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        # Another program may hold the port, and say nothing.
+        with self.client(process, socket_timeout=1, retry=Retry(NoBackoff(), 0)) as client:
             told = client.info("replication")
         return told["role"] == "master" or told["master_link_status"] == "up"
 

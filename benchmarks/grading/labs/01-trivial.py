@@ -24,6 +24,7 @@ lab = open_lab("04-1-benchmark/01-trivial")
 
 # %% role="answer" exercise="double"
 def double(n):
+    """Twice the number."""
     ### BEGIN SOLUTION
     return 2 * n
     ### END SOLUTION

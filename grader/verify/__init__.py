@@ -1,0 +1,1 @@
+"""``./course verify``: the checks are checked, with right answers, wrong ones and mutants."""

@@ -1,0 +1,1 @@
+"""Models of web systems that labs talk to, on this machine's loopback address."""
