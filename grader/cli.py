@@ -170,12 +170,16 @@ def build(module: str, check: bool) -> None:
 @click.argument("what", default="", metavar="[MODULE[/LAB[/EXERCISE]]]")
 @click.option("--json", "as_json", is_flag=True, help="Each exercise and the totals as JSON.")
 @click.option("--changed", metavar="REVISION", default="", help="Only what differs from it.")
-@click.option("--part", metavar="K/N", default="", help="Only each N-th exercise, from the K-th.")
-def verify(what: str, as_json: bool, changed: str, part: str) -> None:
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0),
+    help="Begin none later: what --changed names first, then others, from another one each day.",
+)
+def verify(what: str, as_json: bool, changed: str, minutes: float | None) -> None:
     """Check the checks: right answers, wrong answers, mutants."""
     from grader.verify.command import verify as run
 
-    sys.exit(run(what, as_json=as_json, since=changed, part=part))
+    sys.exit(run(what, as_json=as_json, since=changed, minutes=minutes))
 
 
 @course.command()

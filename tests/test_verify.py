@@ -17,12 +17,13 @@ from grader.verify import watch
 from grader.verify.changed import changed_since
 from grader.verify.command import (
     MUTATION_EACH,
-    portion,
     problems,
     select,
     show,
     sound,
     total,
+    turned,
+    verify,
 )
 from grader.verify.exercise import Finding, Judgement
 from grader.verify.mutants import diff, mutants, plain_renderings
@@ -465,10 +466,17 @@ def test_the_newest_versions_count_too(findings, tmp_path):
         add_newest([finding], interpreter)
 
 
-def test_parts_are_all_of_it_together():
-    names = [*"abcdefg"]
-    assert portion(names, "1/2") == [*"aceg"]
-    assert sorted(portion(names, "1/3") + portion(names, "2/3") + portion(names, "3/3")) == names
+def test_each_day_begins_elsewhere_and_all_have_their_turn():
+    names = [*range(48)]
+    days = [turned(names, day)[:8] for day in range(7)]
+    assert days[0] != days[1]
+    assert {name for day in days for name in day} == set(names)
+    assert turned([], 3) == []
+
+
+def test_with_no_time_left_nothing_begins_and_it_is_said(capsys):
+    assert verify("04-1-ingestion/01-file-formats", as_json=False, minutes=0) == 0
+    assert "Not judged, for there was no time left: 8 of 8" in capsys.readouterr().out
 
 
 def test_only_what_changed_is_chosen(tmp_path, monkeypatch):

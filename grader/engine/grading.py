@@ -233,11 +233,13 @@ class Grader:
 
         if not self.plan.systems:
             return limits
-        patience = max(load(name).patience for name in self.plan.systems)
+        systems = [load(name) for name in self.plan.systems]
+        patience = max(system.patience for system in systems)
         return dataclasses.replace(
             limits,
             processes=max(limits.processes, 1024),
             reserved_mb=max(limits.reserved_mb, 16384),
+            work_mb=limits.work_mb + sum(system.disk_mb for system in systems),
             cell_seconds=max(limits.cell_seconds, patience),
             cpu_seconds=max(limits.cpu_seconds, 600),
             total_seconds=max(limits.total_seconds, patience + 600),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import json
 import os
-import re
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
@@ -26,20 +27,25 @@ from labkit.errors import CourseError
 
 #: What each exercise, and all of them together, must reach.
 MUTATION_EACH, MUTATION_ALL = 0.95, 0.98
+#: How many exercises further on the next day begins, where there is not the time for all.
+STEP = 7
 
 
-def verify(what: str, *, as_json: bool, since: str = "", part: str = "") -> int:
+def verify(what: str, *, as_json: bool, since: str = "", minutes: float | None = None) -> int:
     """Judge the checks of all labs, a module, a lab or an exercise; returns the exit code.
 
-    ``since`` leaves what differs from a revision, ``part`` (``"1/2"``) each second exercise from
-    the first; both together leave what either does.
+    ``since`` leaves what differs from a revision. With ``minutes`` no exercise begins later than
+    that: what differs comes first, then the others, from another one each day.
     """
-    chosen = select(what)
-    if since or part:
-        kept = changed_since(chosen, since) if since else []
-        kept += portion(chosen, part) if part else []
-        chosen = [each for each in chosen if each in kept]
-    findings = judge(chosen)
+    everything = chosen = select(what)
+    if since or minutes is not None:
+        first = changed_since(chosen, since) if since else []
+        others = [each for each in chosen if each not in first] if minutes is not None else []
+        day = dt.datetime.now(dt.UTC).toordinal()
+        chosen = turned(first, day) + turned(others, day)
+    judged = {finding.name: finding for finding in judge(chosen, minutes)}
+    names = [f"{lab.name}/{exercise.name}" for lab, exercise in everything]
+    findings = [judged[name] for name in names if name in judged]
     if interpreter := newest.python():
         newest.add_newest(findings, interpreter)
     totals = total(findings)
@@ -49,6 +55,8 @@ def verify(what: str, *, as_json: bool, since: str = "", part: str = "") -> int:
     else:
         show(findings, totals)
         write_report(findings, totals, {e.name: e for _, e in chosen})
+        if unjudged := len(chosen) - len(findings):
+            print(f"Not judged, for there was no time left: {unjudged} of {len(chosen)} exercises.")
         print(f"Report: {REPORT}")
     return 0 if all(sound(finding) for finding in findings) and _all_sound(totals) else 1
 
@@ -64,18 +72,19 @@ def select(what: str) -> list[tuple[LabSource, ExerciseSource]]:
     return chosen
 
 
-def portion(chosen: list[Any], part: str) -> list[Any]:
-    """Each N-th of them, from the K-th, for ``part`` as ``K/N``."""
-    found = re.fullmatch(r"(\d+)/(\d+)", part)
-    if not found or not 1 <= int(found[1]) <= int(found[2]):
-        raise CourseError(f"--part takes two numbers, as 1/2 or 2/2, not {part!r}.")
-    return chosen[int(found[1]) - 1 :: int(found[2])]
+def turned(chosen: list[Any], day: int) -> list[Any]:
+    """The list begun elsewhere each day; so few minutes a day judge them all within a while."""
+    start = day * STEP % len(chosen) if chosen else 0
+    return chosen[start:] + chosen[:start]
 
 
-def judge(chosen: list[tuple[LabSource, ExerciseSource]]) -> list[Finding]:
-    """Judge these exercises side by side, in the order of the labs."""
+def judge(
+    chosen: list[tuple[LabSource, ExerciseSource]], minutes: float | None = None
+) -> list[Finding]:
+    """Judge these exercises side by side, those that begin within ``minutes``."""
     prepare_data(list({lab.name: lab for lab, _ in chosen}.values()))
-    graders = _Graders(Counter(lab.name for lab, _ in chosen))
+    end = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
+    graders = _Graders(Counter(lab.name for lab, _ in chosen), end)
     bar = Progress(
         TextColumn("Verifying {task.description}"),
         BarColumn(),
@@ -84,7 +93,7 @@ def judge(chosen: list[tuple[LabSource, ExerciseSource]]) -> list[Finding]:
         console=Console(stderr=True),
         transient=True,
     )
-    found: dict[str, Finding] = {}
+    found: list[Finding] = []
     with bar, graders, ThreadPoolExecutor(os.cpu_count()) as pool:
         task = bar.add_task("", total=len(chosen))
         jobs = {
@@ -92,16 +101,16 @@ def judge(chosen: list[tuple[LabSource, ExerciseSource]]) -> list[Finding]:
         }
         for job in as_completed(jobs):
             lab, exercise = jobs[job]
-            found[f"{lab.name}/{exercise.name}"] = job.result()
+            found += [finding] if (finding := job.result()) else []
             bar.update(task, advance=1, description=f"{lab.name}/{exercise.name}")
-    return [found[f"{lab.name}/{exercise.name}"] for lab, exercise in chosen]
+    return found
 
 
 class _Graders:
     """Two graders for each lab, closed with the lab's last exercise."""
 
-    def __init__(self, left: Counter[str]) -> None:
-        self._left, self._open = left, {}
+    def __init__(self, left: Counter[str], end: float) -> None:
+        self._left, self._open, self._end = left, {}, end
         self._lock = threading.Lock()
 
     def __enter__(self) -> _Graders:
@@ -111,19 +120,24 @@ class _Graders:
         for grader in (one for pair in self._open.values() for one in pair):
             grader.close()
 
-    def run(self, lab: LabSource, exercise: ExerciseSource) -> Finding:
-        with self._lock:
-            if lab.name not in self._open:
-                self._open[lab.name] = (Grader(lab), Grader(lab, hash_seed=1))
-            pair = self._open[lab.name]
+    def run(self, lab: LabSource, exercise: ExerciseSource) -> Finding | None:
+        """What was found; None where there was no time left to begin."""
         try:
-            return Judgement(lab, exercise, *pair).run()
+            if time.monotonic() > self._end:
+                return None
+            return Judgement(lab, exercise, *self._pair(lab)).run()
         finally:
             with self._lock:
                 self._left[lab.name] -= 1
                 if not self._left[lab.name]:
-                    for grader in self._open.pop(lab.name):
+                    for grader in self._open.pop(lab.name, ()):
                         grader.close()
+
+    def _pair(self, lab: LabSource) -> tuple[Grader, Grader]:
+        with self._lock:
+            if lab.name not in self._open:
+                self._open[lab.name] = (Grader(lab), Grader(lab, hash_seed=1))
+            return self._open[lab.name]
 
 
 def total(findings: list[Finding]) -> dict[str, Any]:

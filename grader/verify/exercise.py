@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 from grader.engine.grading import ExerciseResult, Grader, Try
@@ -20,7 +20,7 @@ from grader.verify.noise import noisy
 SECRETS = ("public", "seed 2", "seed 3", "seed 4", "seed 5")
 REPEATS = 20
 #: Mutants that share a student's process; after them the reference must still pass there.
-SHARED = 30
+SHARED = 60
 #: Long enough that nothing but a limit for one call ends a try.
 PATIENT = Limits(cpu_seconds=3600, total_seconds=3600)
 #: Seconds for one call of a mutant: at least these, and this multiple of the reference's time.
@@ -87,6 +87,7 @@ class Judgement:
         self.finding = Finding(lab.name, exercise.name, lab.path.name)
         #: By stage ("check", "hidden"): the sets of lines that wrong answers and mutants fail.
         self._failed: dict[str, list[frozenset[int]]] = {"check": [], "hidden": []}
+        self._refused: list[Mutant] = []
 
     def run(self) -> Finding:
         """Judge; returns what was found."""
@@ -106,6 +107,7 @@ class Judgement:
     def _named_answers(self) -> None:
         """All that the source names, in one process: a lab's set-up may start a system."""
         blank = self._try(stub(self.exercise.answer.source))
+        wrong = [cell.source for cell in self.exercise.wrong]
         rights = {
             f"{name} on {secret!r}": self._try(source, secret)
             for name, source in self._rights().items()
@@ -116,8 +118,9 @@ class Judgement:
             "repeats": [self._try(self._reference)] * (REPEATS // 2),
             "rights": [*rights.values()],
             "rendered": [self._try(source) for source in self._rendered()],
-            "wrong": [self._try(cell.source) for cell in self.exercise.wrong],
-            "watched": self._watching([cell.source for cell in self.exercise.wrong]),
+            "wrong": [self._try(source) for source in wrong],
+            "check": self._watching(wrong, "check"),
+            "hidden": self._watching(wrong, "hidden"),
         }
         noise = self._noise()
         elsewhere = self._ask([*groups["repeats"], *noise.values()], self.other)[0]
@@ -134,7 +137,8 @@ class Judgement:
             self.exercise.wrong, groups["wrong"], found["wrong"], strict=True
         ):
             self._wrong(cell, one, verdict)
-        self._leaks(self._seen(found["watched"]))
+        for stage in ("check", "hidden"):
+            self._leaks([self._seen(verdict) for verdict in found[stage]], stage)
 
     def _surely(
         self, one: Try, verdict: ExerciseResult, expected: bool, grader: Grader | None = None
@@ -186,15 +190,14 @@ class Judgement:
         else:
             self._fault(f"{name} is not told {cell.meta['says']!r}: {told}")
 
-    def _leaks(self, seen: dict) -> None:
-        for number in range(len(self.exercise.wrong)):
-            self._note(seen, number)
-        for (number, stage), found in seen.items():
-            if found and found.leaks:
+    def _leaks(self, seen: list[watch.Seen | None], stage: str) -> None:
+        self._note(seen, stage)
+        for number, one in enumerate(seen, 1):
+            if one and one.leaks:
                 # Words that tell the answer are no refusal.
                 self._fault(
-                    f"the {stage} tells wrong answer {number + 1} what was expected: "
-                    f"{', '.join(found.leaks)}"
+                    f"the {stage} tells wrong answer {number} what was expected: "
+                    f"{', '.join(one.leaks)}"
                 )
 
     def _noise(self) -> dict[str, Try]:
@@ -217,7 +220,7 @@ class Judgement:
         except ValueError:
             return
         listed = {text: cell for cell in self.exercise.equivalent for text in _diffs(cell)}
-        alive = self._alive(found)
+        alive = self._alive(found, listed)
         for mutant in alive:
             if mutant.diff in listed:
                 self.finding.equivalent += 1
@@ -225,6 +228,7 @@ class Judgement:
                 self.finding.survivors.append(Survivor(mutant.diff, mutant.source))
         self.finding.mutants = len(found) - self.finding.equivalent
         self.finding.killed = len(found) - len(alive)
+        self._refused = [mutant for mutant in found if mutant not in alive]
         living = {mutant.diff for mutant in alive}
         for text, cell in listed.items():
             if text not in living:
@@ -233,70 +237,70 @@ class Judgement:
                 shown = text.replace("\n", " / ")
                 self._fault(f"line {cell.line}: the listed equivalent {shown!r} {why}: take it out")
 
-    def _alive(self, found: list[Mutant]) -> list[Mutant]:
-        """The mutants that pass all lines, each confirmed in a process of its own."""
-        alive = []
+    def _alive(self, found: list[Mutant], listed: Container[str]) -> list[Mutant]:
+        """The mutants that pass all lines.
+
+        Those that are not ``listed`` as equivalent are confirmed in a process of their own.
+        """
+        alive = found
+        for stage in ("check", "hidden"):
+            alive = self._passing(alive, stage)
+        return [mutant for mutant in alive if mutant.diff in listed or self._alone(mutant)]
+
+    def _passing(self, found: list[Mutant], stage: str) -> list[Mutant]:
+        """Those that pass one stage; of the others the lines that they fail are noted."""
+        passing = []
         for start in range(0, len(found), SHARED):
             some = found[start : start + SHARED]
-            seen = self._watch([mutant.source for mutant in some], canary=True)
-            if seen is None:
+            *seen, canary = self._watch([*(m.source for m in some), self._reference], stage)
+            if canary is not PASSED:
                 # One of them left something behind for the others: each on its own.
-                for mutant in some:
-                    alive += self._alone(mutant)
-                continue
-            for number, mutant in enumerate(some):
-                if self._passes(seen, number):
-                    alive += self._alone(mutant)
-                else:
-                    self._note(seen, number)
-        return alive
+                seen = [self._watch([mutant.source], stage)[0] for mutant in some]
+            self._note(seen, stage)
+            passing += [m for m, one in zip(some, seen, strict=True) if one is PASSED]
+        return passing
 
-    def _alone(self, mutant: Mutant) -> list[Mutant]:
-        seen = self._watch([mutant.source])
-        if self._passes(seen, 0):
-            return [mutant]
-        self._note(seen, 0)
-        return []
+    def _alone(self, mutant: Mutant) -> bool:
+        """Whether it passes both stages in a process of its own."""
+        tries = [one for s in ("check", "hidden") for one in self._watching([mutant.source], s)]
+        verdicts, _ = self._ask(tries)
+        seen = [self._seen(verdict) for verdict in verdicts]
+        self._note(seen[:1], "check")
+        self._note(seen[1:], "hidden")
+        return seen == [PASSED, PASSED]
 
-    def _note(self, seen: dict, number: int) -> None:
-        for stage, sets in self._failed.items():
-            if (found := seen[number, stage]) and found is not PASSED:
-                sets.append(found.lines)
+    def _note(self, seen: list[watch.Seen | None], stage: str) -> None:
+        self._failed[stage] += [one.lines for one in seen if one and one is not PASSED]
 
-    def _passes(self, seen: dict, number: int) -> bool:
-        return seen[number, "check"] is PASSED and seen[number, "hidden"] is PASSED
+    def _watch(self, sources: Sequence[str], stage: str) -> list[watch.Seen | None]:
+        """For each source the lines that fail, PASSED, or None where it ended elsewhere."""
+        verdicts, _ = self._ask(self._watching(sources, stage))
+        return [self._seen(verdict) for verdict in verdicts]
 
-    def _watch(self, sources: Sequence[str], *, canary: bool = False) -> dict | None:
-        """By number and stage: the lines that fail, PASSED, or None where it ended elsewhere.
-
-        With ``canary`` the reference comes last; None for all when it does not pass any more.
-        """
-        verdicts, _ = self._ask(self._watching([*sources, *[self._reference] * canary]))
-        if canary and any(verdict.outcome != "done" for verdict in verdicts[-2:]):
-            return None
-        return self._seen(verdicts)
-
-    def _watching(self, sources: Sequence[str]) -> list[Try]:
-        """For each source a try of the visible check, and one of the hidden test."""
+    def _watching(self, sources: Sequence[str], stage: str) -> list[Try]:
+        """A try of one stage for each source, with comparisons that go on after a failure."""
         public = f"{self.exercise.task.source}\n{self.exercise.check.source}"
-        check = watch.watching(self.exercise.check.source, public)
-        hidden = watch.watching(self.exercise.hidden.source, public)
-        return [one for s in sources for one in (Try(s, check, ""), Try(s, "", hidden))]
+        cell = watch.watching(getattr(self.exercise, stage).source, public)
+        cells = (cell, "") if stage == "check" else ("", cell)
+        return [Try(source, *cells) for source in sources]
 
-    def _seen(self, verdicts: list[ExerciseResult]) -> dict:
-        return {
-            (number // 2, ("check", "hidden")[number % 2]): (
-                PASSED if verdict.outcome == "done" else watch.seen(verdict.lines)
-            )
-            for number, verdict in enumerate(verdicts)
-        }
+    def _seen(self, verdict: ExerciseResult) -> watch.Seen | None:
+        return PASSED if verdict.outcome == "done" else watch.seen(verdict.lines)
 
     def _idle_lines(self) -> None:
         for stage, cell in (("check", self.exercise.check), ("hidden", self.exercise.hidden)):
-            alone = {line for lines in self._failed[stage] if len(lines) == 1 for line in lines}
-            for line, text in watch.comparisons(cell.source).items():
-                if line not in alone:
-                    self.finding.idle_lines.append(f"{stage}, line {cell.line + line}: {text}")
+            # What the check refuses need not fail in the hidden test: asked only for idle lines.
+            rest = self._refused if stage == "hidden" else []
+            while self._idle(stage, cell) and rest:
+                some, rest = rest[:SHARED], rest[SHARED:]
+                self._passing(some, stage)
+            for line, text in self._idle(stage, cell).items():
+                self.finding.idle_lines.append(f"{stage}, line {cell.line + line}: {text}")
+
+    def _idle(self, stage: str, cell: Cell) -> dict[int, str]:
+        """The comparisons that nothing fails alone."""
+        alone = {line for lines in self._failed[stage] if len(lines) == 1 for line in lines}
+        return {n: text for n, text in watch.comparisons(cell.source).items() if n not in alone}
 
     @functools.cached_property
     def _reference(self) -> str:

@@ -16,6 +16,7 @@ class Etcd(Service):
     version = "3.4"
     label = "engine"
     memory_mb = 300
+    disk_mb = 400  # each of three nodes reserves two logs of 64 MB
     needs = (Program("etcd", apt="etcd-server", brew="etcd"),)
 
     def __init__(self, nodes: int = 3) -> None:
