@@ -407,6 +407,12 @@ def send(topic, values, partition=None, aborted=False):
     sender.flush()
     if aborted:
         transactions.abort_transaction()
+        # Kafka writes the mark "aborted" a moment later.
+        every = reader(topic, isolation_level="read_uncommitted")
+        with every, reader(topic) as ended:
+            places = every.assignment()
+            while every.end_offsets(places) != ended.end_offsets(places):
+                pass
 
 
 topic = new_topic()
