@@ -1,0 +1,2729 @@
+# %% [markdown] minutes=60 datasets=["weather", "flights", "airports", "planes"] systems=[]
+# # Cleaning and preprocessing
+#
+# One broken row makes a gale, one filled column a bad model that looks good. You clean flights and
+# weather so that no row vanishes and no number is invented in silence.
+
+# %% [markdown]
+# ## You will be able to
+#
+# - read measurements in any unit, and refuse what cannot be (exercise 1)
+# - turn clock times into instants (exercise 2)
+# - tell a repeat from a correction and from another flight (exercise 3)
+# - flag outliers by physics and by a robust rule (exercise 4)
+# - find out why values are missing (exercise 5)
+# - fill gaps without a look at the future (exercise 6)
+# - match keys that people write differently (exercise 7)
+# - build a pipeline with quarantine and report that may run twice (exercise 8)
+
+# %% [markdown]
+# ## Before you start
+#
+# | You need | Why |
+# |---|---|
+# | pandas: `groupby`, `transform`, masks | most answers take a frame |
+# | regular expressions | exercises 1, 3, 7 |
+#
+# The dirt that you see was published so; where we add some, it says *invented*. Use any library.
+
+# %% role="setup"
+import random
+import re
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from sklearn.linear_model import LinearRegression
+from sklearn.metrics import r2_score
+
+from labkit import dataset, open_lab, picture
+
+lab = open_lab("04-3-processing/02-cleaning")
+lab
+
+# %% [markdown] topics=["4.3-2"]
+# ## The gale that never blew
+#
+# The operations board shows the mean wind of each day.
+#
+# **Predict:** a day has 24 rows. How much can one of them change the mean? How much the median?
+
+# %%
+WEATHER = dataset("weather").frame()
+newark = WEATHER[(WEATHER["origin"] == "EWR") & (WEATHER["month"] == 2)]
+print(
+    newark.nlargest(3, "wind_speed")[["time_hour", "wind_speed"]].to_string(index=False)
+)
+daily = newark.groupby("day")["wind_speed"].agg(["mean", "median"])
+figure, axes = plt.subplots(figsize=(7, 3))
+axes.plot(daily.index, daily["mean"], marker="o", markersize=3, label="mean")
+axes.plot(daily.index, daily["median"], linestyle="--", label="median")
+axes.set(xlabel="day of February 2013, Newark", ylabel="wind in miles an hour", ylim=0)
+axes.legend(frameon=False)
+picture(
+    figure,
+    alt="Wind at Newark by day. Mean and median run together between 3 and 23 miles an hour; only on "
+    "12 February the mean jumps to 56, while the median stays at 14.",
+)
+
+# %% [markdown]
+# One row says 1,048 miles an hour: 911 knots exactly, so a program converted it, and asked no question.
+#
+# Deleting rows until the picture looks right is not cleaning. Each verdict leaves a trace:
+#
+# | Verdict | When | Trace |
+# |---|---|---|
+# | repair | one reading is possible | the rule, counted |
+# | flag | strange, may be true | a column |
+# | fill | missing, and a guess helps | an indicator |
+# | quarantine | cannot be, or cannot be decided | the raw row, a reason |
+
+# %% [markdown] role="task" exercise="measure" points=2 topics=["4.3-2"]
+# ### One unit, or a reason
+#
+# Write `measure(text, quantity)`. Return a pair: the value in the base unit and `None`, or `None` and a reason.
+#
+# | Quantity | Base unit | Other units | Possible, in the base unit |
+# |---|---|---|---|
+# | `"wind"` | m/s | kt: 1,852 m an hour; mph: 1,609.344 m an hour | 0 to 60 |
+# | `"temperature"` | C | F: 32 F is 0 C, 212 F is 100 C | -60 to 60 |
+# | `"height"` | m | ft: 0.3048 m | -500 to 15000 |
+#
+# A text is a number and a unit in capital or small letters; blanks may stand around both. A number is digits, perhaps
+# with a minus before them, perhaps with a point and digits behind.
+#
+# | Reason | When (the first that holds) |
+# |---|---|
+# | `"unreadable"` | not a number, then nothing but letters or `/`: `12,5 kt`, `nan kt`, `kt` |
+# | `"unit"` | no unit, or none of this quantity: `12`, `12 km/h`, `12 C` as wind |
+# | `"impossible"` | beyond the limits; they themselves are possible |
+#
+# Example: `measure("18 KT", "wind")` gives `(9.26, None)`.
+#
+# Why: no chart shows a guessed unit.
+
+
+# %% role="answer" exercise="measure"
+def measure(text: str, quantity: str) -> tuple[float | None, str | None]:
+    """The value in the base unit, or the reason why there is none."""
+    ### BEGIN SOLUTION
+    units = {
+        "wind": {"m/s": (0, 1), "kt": (0, 1852 / 3600), "mph": (0, 0.44704)},
+        "temperature": {"c": (0, 1), "f": (32, 5 / 9)},
+        "height": {"m": (0, 1), "ft": (0, 0.3048)},
+    }
+    limits = {"wind": (0, 60), "temperature": (-60, 60), "height": (-500, 15000)}
+    found = re.fullmatch(r"(-?\d+(?:\.\d+)?)\s*([a-z/]*)", text.strip().lower())
+    if not found:
+        return None, "unreadable"
+    number, unit = found.groups()
+    if unit not in units[quantity]:
+        return None, "unit"
+    zero, factor = units[quantity][unit]
+    value = (float(number) - zero) * factor
+    low, high = limits[quantity]
+    if not low <= value <= high:
+        return None, "impossible"
+    return value, None
+    ### END SOLUTION
+
+
+# %% role="check" exercise="measure"
+with lab.check("measure") as answer:
+    for text, quantity, expected in [
+        ("18 KT", "wind", [9.26, None]),
+        ("100 kt", "wind", [51.444444, None]),
+        (" 12.25m/s ", "wind", [12.25, None]),
+        ("60 m/s", "wind", [60, None]),
+        ("61 m/s", "wind", [None, "impossible"]),
+        ("0 kt", "wind", [0, None]),
+        ("25 mph", "wind", [11.176, None]),
+        ("911 kt", "wind", [None, "impossible"]),
+        ("-1 kt", "wind", [None, "impossible"]),
+        ("12", "wind", [None, "unit"]),
+        ("12 C", "wind", [None, "unit"]),
+        ("36 km/h", "wind", [None, "unit"]),
+        ("1,048 mph", "wind", [None, "unreadable"]),
+        ("nan kt", "wind", [None, "unreadable"]),
+        ("1e1 kt", "wind", [None, "unreadable"]),
+        ("kt", "wind", [None, "unreadable"]),
+        ("", "wind", [None, "unreadable"]),
+        ("at 12 kt", "wind", [None, "unreadable"]),
+        ("12 kt 8", "wind", [None, "unreadable"]),
+        ("14 f", "temperature", [-10, None]),
+        ("-60 C", "temperature", [-60, None]),
+        ("60 C", "temperature", [60, None]),
+        ("61 C", "temperature", [None, "impossible"]),
+        ("-61 C", "temperature", [None, "impossible"]),
+        ("141 F", "temperature", [None, "impossible"]),
+        ("500 ft", "height", [152.4, None]),
+        ("-500 m", "height", [-500, None]),
+        ("15000 m", "height", [15000, None]),
+        ("15001 m", "height", [None, "impossible"]),
+        ("-501 m", "height", [None, "impossible"]),
+    ]:
+        value, reason = answer.call("measure", text, quantity)
+        answer.equal(
+            [value if value is None else round(value, 6), reason],
+            expected,
+            asked=f"the {quantity} of {text!r}",
+        )
+
+# %% role="hidden" exercise="measure"
+with lab.check("measure", hidden=True) as answer:
+    draw = answer.random
+    scales = {
+        "wind": {"m/s": 1, "kt": 1852 / 3600, "mph": 1609.344 / 3600},
+        "temperature": {"C": 1, "F": 5 / 9},
+        "height": {"m": 1, "ft": 0.3048},
+    }
+    limits = {"wind": (0, 60), "temperature": (-60, 60), "height": (-500, 15000)}
+    for _ in range(60):
+        quantity = draw.choice(sorted(scales))
+        unit = draw.choice(sorted({u for units in scales.values() for u in units}))
+        low, high = limits[quantity]
+        number = round(draw.uniform(low - high / 2, 2 * high), draw.choice([0, 1]))
+        # At -76 F, which is -60 C, the verdict would depend on the rounding of floats.
+        number += number == -76
+        text = draw.choice(["{}{}", "{} {}", " {}  {} "]).format(number, unit)
+        text = draw.choice([text, text.lower(), text.upper()])
+        expected = [None, "unit"]
+        if unit in scales[quantity]:
+            base = (number - 32 * (unit == "F")) * scales[quantity][unit]
+            good = low <= base <= high
+            expected = [round(base, 6), None] if good else [None, "impossible"]
+        value, reason = answer.call("measure", text, quantity)
+        answer.equal(
+            [value if value is None else round(value, 6), reason],
+            expected,
+            asked=f"the {quantity} of {text!r}",
+        )
+
+# %% [markdown] role="hint" exercise="measure"
+# In which order do you read, convert and judge? Which number do the limits speak about?
+
+# %% [markdown] role="hint" exercise="measure"
+# `re.fullmatch` either explains the whole text or returns `None`. `float` reads more than digits: `nan`,
+# `inf`, `1e1`. Fahrenheit has another zero, not only another step.
+
+# %% [markdown] role="hint" exercise="measure"
+# ```python
+# found = re.fullmatch(r"(...)\s*([a-z/]*)", text.strip().lower())
+# if not found:
+#     return None, ...
+# number, unit = found.groups()
+# if unit not in ...:
+#     return None, ...
+# value = (float(number) - zero) * factor
+# if not low <= value <= high:
+#     ...
+# ```
+
+
+# %% role="right" exercise="measure"
+def measure(text, quantity):
+    convert = {
+        ("wind", "m/s"): lambda x: x,
+        ("wind", "kt"): lambda x: x * 1852 / 3600,
+        ("wind", "mph"): lambda x: x * 1609.344 / 3600,
+        ("temperature", "c"): lambda x: x,
+        ("temperature", "f"): lambda x: (x - 32) / 1.8,
+        ("height", "m"): lambda x: x,
+        ("height", "ft"): lambda x: 0.3048 * x,
+    }
+    text = "".join(text.lower().split())
+    number = re.match(r"-?[0-9]+([.][0-9]+)?", text)
+    if number is None or re.search(r"[^a-z/]", text[number.end() :]):
+        return None, "unreadable"
+    if (quantity, text[number.end() :]) not in convert:
+        return None, "unit"
+    value = convert[quantity, text[number.end() :]](float(number.group()))
+    bounds = {"wind": (0, 60), "temperature": (-60, 60), "height": (-500, 15000)}
+    if value < bounds[quantity][0] or value > bounds[quantity][1]:
+        return None, "impossible"
+    return value, None
+
+
+# %% role="wrong" exercise="measure" misconception="The limits hold for the number as it is written" caught="check" says="100 kt"
+def measure(text, quantity):
+    units = {
+        "wind": {"m/s": (0, 1), "kt": (0, 1852 / 3600), "mph": (0, 0.44704)},
+        "temperature": {"c": (0, 1), "f": (32, 5 / 9)},
+        "height": {"m": (0, 1), "ft": (0, 0.3048)},
+    }
+    limits = {"wind": (0, 60), "temperature": (-60, 60), "height": (-500, 15000)}
+    found = re.fullmatch(r"(-?\d+(?:\.\d+)?)\s*([a-z/]*)", text.strip().lower())
+    if not found:
+        return None, "unreadable"
+    number, unit = found.groups()
+    if unit not in units[quantity]:
+        return None, "unit"
+    if not limits[quantity][0] <= float(number) <= limits[quantity][1]:
+        return None, "impossible"
+    zero, factor = units[quantity][unit]
+    return (float(number) - zero) * factor, None
+
+
+# %% role="wrong" exercise="measure" misconception="A number without a unit is in the usual one" caught="check" says="wind of '12'"
+def measure(text, quantity):
+    units = {
+        "wind": {"m/s": (0, 1), "kt": (0, 1852 / 3600), "mph": (0, 0.44704)},
+        "temperature": {"c": (0, 1), "f": (32, 5 / 9)},
+        "height": {"m": (0, 1), "ft": (0, 0.3048)},
+    }
+    limits = {"wind": (0, 60), "temperature": (-60, 60), "height": (-500, 15000)}
+    found = re.fullmatch(r"(-?\d+(?:\.\d+)?)\s*([a-z/]*)", text.strip().lower())
+    if not found:
+        return None, "unreadable"
+    number, unit = found.groups()
+    if unit and unit not in units[quantity]:
+        return None, "unit"
+    zero, factor = units[quantity].get(unit, (0, 1))
+    value = (float(number) - zero) * factor
+    if not limits[quantity][0] <= value <= limits[quantity][1]:
+        return None, "impossible"
+    return value, None
+
+
+# %% role="wrong" exercise="measure" misconception="A comma may be left out or read as a point" caught="check" says="1,048 mph"
+def measure(text, quantity):
+    units = {
+        "wind": {"m/s": (0, 1), "kt": (0, 1852 / 3600), "mph": (0, 0.44704)},
+        "temperature": {"c": (0, 1), "f": (32, 5 / 9)},
+        "height": {"m": (0, 1), "ft": (0, 0.3048)},
+    }
+    limits = {"wind": (0, 60), "temperature": (-60, 60), "height": (-500, 15000)}
+    text = text.strip().lower().replace(",", ".")
+    found = re.fullmatch(r"(-?\d+(?:\.\d+)?)\s*([a-z/]*)", text)
+    if not found:
+        return None, "unreadable"
+    number, unit = found.groups()
+    if unit not in units[quantity]:
+        return None, "unit"
+    zero, factor = units[quantity][unit]
+    value = (float(number) - zero) * factor
+    if not limits[quantity][0] <= value <= limits[quantity][1]:
+        return None, "impossible"
+    return value, None
+
+
+# %% role="wrong" exercise="measure" misconception="What float reads is a measurement" caught="check" says="nan kt"
+def measure(text, quantity):
+    units = {
+        "wind": {"m/s": (0, 1), "kt": (0, 1852 / 3600), "mph": (0, 0.44704)},
+        "temperature": {"c": (0, 1), "f": (32, 5 / 9)},
+        "height": {"m": (0, 1), "ft": (0, 0.3048)},
+    }
+    limits = {"wind": (0, 60), "temperature": (-60, 60), "height": (-500, 15000)}
+    found = re.fullmatch(r"(nan|-?[\d.]+)\s*([a-z/]*)", text.strip().lower())
+    if not found:
+        return None, "unreadable"
+    number, unit = found.groups()
+    if unit not in units[quantity]:
+        return None, "unit"
+    zero, factor = units[quantity][unit]
+    value = (float(number) - zero) * factor
+    if not limits[quantity][0] <= value <= limits[quantity][1]:
+        return None, "impossible"
+    return value, None
+
+
+# %% role="wrong" exercise="measure" misconception="An impossible value is moved to the limit" caught="check" says="61 m/s"
+def measure(text, quantity):
+    units = {
+        "wind": {"m/s": (0, 1), "kt": (0, 1852 / 3600), "mph": (0, 0.44704)},
+        "temperature": {"c": (0, 1), "f": (32, 5 / 9)},
+        "height": {"m": (0, 1), "ft": (0, 0.3048)},
+    }
+    limits = {"wind": (0, 60), "temperature": (-60, 60), "height": (-500, 15000)}
+    found = re.fullmatch(r"(-?\d+(?:\.\d+)?)\s*([a-z/]*)", text.strip().lower())
+    if not found:
+        return None, "unreadable"
+    number, unit = found.groups()
+    if unit not in units[quantity]:
+        return None, "unit"
+    zero, factor = units[quantity][unit]
+    low, high = limits[quantity]
+    return min(max((float(number) - zero) * factor, low), high), None
+
+
+# %% role="wrong" exercise="measure" misconception="Find a number somewhere in the text" caught="check" says="at 12 kt"
+def measure(text, quantity):
+    units = {
+        "wind": {"m/s": (0, 1), "kt": (0, 1852 / 3600), "mph": (0, 0.44704)},
+        "temperature": {"c": (0, 1), "f": (32, 5 / 9)},
+        "height": {"m": (0, 1), "ft": (0, 0.3048)},
+    }
+    limits = {"wind": (0, 60), "temperature": (-60, 60), "height": (-500, 15000)}
+    found = re.search(r"(?<![\w,])(-?\d+(?:\.\d+)?)\s*([a-z/]*)$", text.strip().lower())
+    if not found:
+        return None, "unreadable"
+    number, unit = found.groups()
+    if unit not in units[quantity]:
+        return None, "unit"
+    zero, factor = units[quantity][unit]
+    value = (float(number) - zero) * factor
+    if not limits[quantity][0] <= value <= limits[quantity][1]:
+        return None, "impossible"
+    return value, None
+
+
+# %% [markdown] topics=["4.3-2"]
+# ## A clock is not an instant
+#
+# `dep_time` 951 and `arr_time` 1537 are clock times, the second on the clock of the *destination*. In 2013, 150 flights
+# arrive at 2400.
+#
+# **Predict:** HA51 flies from New York to Honolulu. How long does it take, by subtraction? And B6 527?
+
+# %%
+FLIGHTS = dataset("flights").frame()
+AIRPORTS = dataset("airports").frame()
+ZONES = AIRPORTS.dropna(subset="tzone").set_index("faa")["tzone"].to_dict()
+sunday = FLIGHTS[
+    (FLIGHTS["month"] == 11) & (FLIGHTS["day"] == 3) & FLIGHTS["dep_time"].notna()
+]
+planned = sunday["time_hour"] + pd.to_timedelta(sunday["minute"], unit="min")
+sunday = sunday.assign(
+    id=range(len(sunday)),
+    departed=planned + pd.to_timedelta(sunday["dep_delay"], unit="min"),
+)
+shown = ["carrier", "flight", "dest", "dep_time", "arr_time", "air_time"]
+print(sunday[sunday["flight"].isin([51, 527])][shown].to_string(index=False))
+print("DVT, in Phoenix, Arizona, has the zone", ZONES["DVT"])
+
+# %% [markdown]
+# Plan and delay give the instant of departure. Of the arrival only the clock is known. But a flight is short: it lands at
+# the first moment when that clock shows that time. The rule needs a limit, or every wrong time finds a moment.
+
+# %% [markdown] role="task" exercise="arrivals" points=3 topics=["4.3-2"]
+# ### When did it land?
+#
+# Write `arrivals(flights, zones)`. The frame has `id`, `departed` (UTC, whole minutes), `dest` and `arr_time` (hours and
+# minutes as one number, may be null). `zones` maps airports to time zones.
+#
+# Return a table with `id` and `arrived` for each flight: the first moment, from `departed` to 16 hours later (both
+# included), at which the clock at `dest` shows `arr_time`. 2400 is midnight, like 0. Null if there is none, or no zone.
+#
+# | departed | dest | arr_time | arrived |
+# |---|---|---|---|
+# | 2013-07-01 23:00 UTC | LAX | 2150 | 2013-07-02 04:50 UTC |
+# | 2013-07-01 23:00 UTC | LAX | 2175 | null |
+#
+# Why: durations and joins with weather need instants.
+
+
+# %% role="answer" exercise="arrivals"
+def arrivals(flights: pd.DataFrame, zones: dict[str, str]) -> pd.DataFrame:
+    """The instant of each arrival, or null."""
+    ### BEGIN SOLUTION
+    found = []
+    for flight in flights.itertuples():
+        arrived = None
+        if flight.dest in zones:
+            moments = pd.date_range(flight.departed, periods=16 * 60 + 1, freq="min")
+            clock = moments.tz_convert(zones[flight.dest])
+            time_there = 0 if flight.arr_time == 2400 else flight.arr_time
+            hits = moments[clock.hour * 100 + clock.minute == time_there]
+            arrived = min(hits, default=None)
+        found.append(arrived)
+    return flights[["id"]].assign(arrived=found)
+    ### END SOLUTION
+
+
+# %% role="check" exercise="arrivals"
+with lab.check("arrivals") as answer:
+    zones = {
+        "BOS": "America/New_York",
+        "LAX": "America/Los_Angeles",
+        "HNL": "Pacific/Honolulu",
+    }
+    for departed, dest, arr_time, arrived in [
+        ("2013-07-01 23:00", "LAX", 2150, "2013-07-02 04:50"),
+        ("2013-07-01 15:00", "HNL", 1537, "2013-07-02 01:37"),
+        ("2013-07-02 02:30", "BOS", 2400, "2013-07-02 04:00"),
+        ("2013-07-02 02:30", "BOS", 5, "2013-07-02 04:05"),
+        ("2013-07-02 02:30", "BOS", 2505, None),
+        ("2013-07-02 02:30", "BOS", 2275, None),
+        ("2013-07-02 02:30", "BOS", None, None),
+        ("2013-07-02 02:30", "SJU", 2330, None),
+        ("2013-07-02 02:30", "BOS", 1430, "2013-07-02 18:30"),
+        ("2013-07-02 02:30", "BOS", 1431, None),
+        ("2013-07-02 02:30", "BOS", 2230, "2013-07-02 02:30"),
+        ("2013-07-02 02:30", "BOS", 2229, None),
+        ("2013-11-03 05:30", "BOS", 115, "2013-11-03 06:15"),
+        ("2013-11-03 04:10", "BOS", 115, "2013-11-03 05:15"),
+        ("2013-03-10 05:30", "BOS", 230, None),
+        ("2013-03-10 05:30", "BOS", 310, "2013-03-10 07:10"),
+    ]:
+        flights = pd.DataFrame(
+            {
+                "id": [7],
+                "departed": pd.to_datetime([departed], utc=True),
+                "dest": [dest],
+                "arr_time": pd.Series([arr_time], dtype="float64"),
+            }
+        )
+        answer.same_rows(
+            answer.call("arrivals", flights, zones),
+            pd.DataFrame({"id": [7], "arrived": pd.to_datetime([arrived], utc=True)}),
+            asked=f"the arrival at {dest} of a flight that left at {departed} UTC, with arr_time {arr_time}",
+            key=["id"],
+        )
+
+# %% role="hidden" exercise="arrivals"
+with lab.check("arrivals", hidden=True) as answer:
+    draw = answer.random
+    zones = {
+        "BOS": "America/New_York",
+        "ORD": "America/Chicago",
+        "PHX": "America/Phoenix",
+        "LHR": "Europe/London",
+        "DEL": "Asia/Kolkata",
+    }
+    rows, expected = [], []
+    for number in range(40):
+        dest = draw.choice([*sorted(zones), "SJU"])
+        day = draw.choice([datetime(2013, 3, 10), datetime(2013, 11, 3)])
+        departed = day.replace(tzinfo=UTC) + timedelta(minutes=draw.randrange(1440))
+        arrived = departed + timedelta(minutes=draw.randrange(40, 700))
+        clock = None
+        if dest in zones and number % 7:
+            local = arrived.astimezone(ZoneInfo(zones[dest]))
+            clock = local.hour * 100 + local.minute
+            # Where the clock shows a time twice, the first moment counts.
+            earlier = arrived - timedelta(hours=1)
+            again = earlier.astimezone(ZoneInfo(zones[dest]))
+            if earlier >= departed and (again.hour, again.minute) == (
+                local.hour,
+                local.minute,
+            ):
+                arrived = earlier
+            if clock == 0:
+                clock = 2400
+        else:
+            arrived = None
+        rows.append(
+            {"id": number, "departed": departed, "dest": dest, "arr_time": clock}
+        )
+        expected.append({"id": number, "arrived": arrived})
+    draw.shuffle(rows)
+    answer.same_rows(
+        answer.call("arrivals", pd.DataFrame(rows), zones),
+        expected,
+        asked="the arrivals of 40 flights on the days when the clocks change",
+        key=["id"],
+    )
+
+# %% [markdown] role="hint" exercise="arrivals"
+# How many moments are there within 16 hours of a departure? Can you simply look at the clock in each of
+# them?
+
+# %% [markdown] role="hint" exercise="arrivals"
+# Counting minutes in UTC never goes wrong: `pd.date_range(…, periods=…, freq="min")`. `tz_convert` then reads the clock of a place
+# at all of them. A null equals no clock time by itself.
+
+# %% [markdown] role="hint" exercise="arrivals"
+# ```python
+# found = []
+# for flight in flights.itertuples():
+#     arrived = None
+#     if ... in zones:
+#         moments = pd.date_range(flight.departed, periods=..., freq="min")
+#         clock = moments.tz_convert(...)
+#         hits = moments[clock.hour * 100 + clock.minute == ...]
+#         ...
+#     found.append(arrived)
+# return flights[["id"]].assign(arrived=found)
+# ```
+
+
+# %% role="right" exercise="arrivals"
+def arrivals(flights, zones):
+    def one(departed, zone, clock):
+        if zone is None or pd.isna(clock):
+            return None
+        hour, minute = divmod(int(clock), 100)
+        if hour == 24 and minute == 0:
+            hour = 0
+        if hour > 23 or minute > 59:
+            return None
+        zone = ZoneInfo(zone)
+        today = departed.astimezone(zone).date()
+        moments = []
+        for day in (today, today + timedelta(days=1)):
+            for fold in (0, 1):
+                local = datetime.combine(day, time(hour, minute, fold=fold), zone)
+                moment = local.astimezone(UTC)
+                exists = moment.astimezone(zone).time() == time(hour, minute)
+                if exists and departed <= moment <= departed + timedelta(hours=16):
+                    moments.append(moment)
+        return min(moments, default=None)
+
+    return pd.DataFrame(
+        [
+            {"id": key, "arrived": one(departed, zones.get(dest), clock)}
+            for key, departed, dest, clock in zip(
+                flights["id"],
+                flights["departed"].dt.to_pydatetime(),
+                flights["dest"],
+                flights["arr_time"],
+                strict=True,
+            )
+        ],
+        columns=["id", "arrived"],
+    )
+
+
+# %% role="right" exercise="arrivals"
+def arrivals(flights, zones):
+    rows = []
+    for flight in flights.to_dict("records"):
+        row = {"id": flight["id"], "arrived": None}
+        if flight["dest"] in zones and flight["arr_time"] == flight["arr_time"]:
+            moment = flight["departed"].tz_convert(zones[flight["dest"]])
+            wanted = f"{int(flight['arr_time']):04}".replace("2400", "0000")
+            for _ in range(961):
+                if moment.strftime("%H%M") == wanted:
+                    row["arrived"] = moment
+                    break
+                moment += pd.Timedelta(minutes=1)
+        rows.append(row)
+    return pd.DataFrame(rows, columns=["id", "arrived"])
+
+
+# %% role="wrong" exercise="arrivals" misconception="The arrival is on the clock of New York" caught="check" says="at LAX"
+def arrivals(flights, zones):
+    found = []
+    for flight in flights.itertuples():
+        arrived = None
+        clock = 0 if flight.arr_time == 2400 else flight.arr_time
+        for minute in range(961 if flight.dest in zones else 0):
+            moment = flight.departed.to_pydatetime() + timedelta(minutes=minute)
+            local = moment.astimezone(ZoneInfo("America/New_York"))
+            if local.hour * 100 + local.minute == clock:
+                arrived = moment
+                break
+        found.append(arrived)
+    return pd.DataFrame(
+        {"id": flights["id"], "arrived": pd.to_datetime(found, utc=True)}
+    )
+
+
+# %% role="wrong" exercise="arrivals" misconception="A flight arrives on the day on which it leaves" caught="check" says="arr_time 2400"
+def arrivals(flights, zones):
+    found = []
+    for flight in flights.itertuples():
+        moment = None
+        clock = flight.arr_time
+        if flight.dest in zones and clock % 100 < 60 and clock <= 2400:
+            zone = ZoneInfo(zones[flight.dest])
+            day = flight.departed.astimezone(zone).date()
+            hour = int(clock // 100 % 24)
+            moment = datetime.combine(day, time(hour, int(clock % 100)), zone)
+            if moment < flight.departed:
+                moment = None
+        found.append(moment)
+    return pd.DataFrame(
+        {"id": flights["id"], "arrived": pd.to_datetime(found, utc=True)}
+    )
+
+
+# %% role="wrong" exercise="arrivals" misconception="2400 is a broken value" caught="check" says="arr_time 2400"
+def arrivals(flights, zones):
+    found = []
+    for flight in flights.itertuples():
+        arrived = None
+        if flight.dest in zones:
+            for minute in range(961):
+                moment = flight.departed.to_pydatetime() + timedelta(minutes=minute)
+                local = moment.astimezone(ZoneInfo(zones[flight.dest]))
+                if local.hour * 100 + local.minute == flight.arr_time:
+                    arrived = moment
+                    break
+        found.append(arrived)
+    return pd.DataFrame(
+        {"id": flights["id"], "arrived": pd.to_datetime(found, utc=True)}
+    )
+
+
+# %% role="wrong" exercise="arrivals" misconception="Hours above 24 go on into the next day" caught="check" says="arr_time 2505"
+def arrivals(flights, zones):
+    found = []
+    for flight in flights.itertuples():
+        arrived = None
+        if flight.dest in zones:
+            for minute in range(961):
+                moment = flight.departed.to_pydatetime() + timedelta(minutes=minute)
+                local = moment.astimezone(ZoneInfo(zones[flight.dest]))
+                if local.hour * 100 + local.minute == flight.arr_time % 2400:
+                    arrived = moment
+                    break
+        found.append(arrived)
+    return pd.DataFrame(
+        {"id": flights["id"], "arrived": pd.to_datetime(found, utc=True)}
+    )
+
+
+# %% role="wrong" exercise="arrivals" misconception="A time that comes before the departure is on the next day, however late" caught="check" says="arr_time 1431"
+def arrivals(flights, zones):
+    found = []
+    for flight in flights.itertuples():
+        arrived = None
+        if flight.dest in zones:
+            clock = 0 if flight.arr_time == 2400 else flight.arr_time
+            for minute in range(24 * 60):
+                moment = flight.departed.to_pydatetime() + timedelta(minutes=minute)
+                local = moment.astimezone(ZoneInfo(zones[flight.dest]))
+                if local.hour * 100 + local.minute == clock:
+                    arrived = moment
+                    break
+        found.append(arrived)
+    return pd.DataFrame(
+        {"id": flights["id"], "arrived": pd.to_datetime(found, utc=True)}
+    )
+
+
+# %% role="wrong" exercise="arrivals" misconception="A zone is one offset for the whole night" caught="check" says="left at 2013-11-03 05:30"
+def arrivals(flights, zones):
+    found = []
+    for flight in flights.itertuples():
+        arrived = None
+        if flight.dest in zones:
+            offset = flight.departed.astimezone(
+                ZoneInfo(zones[flight.dest])
+            ).utcoffset()
+            clock = 0 if flight.arr_time == 2400 else flight.arr_time
+            for minute in range(961):
+                moment = flight.departed.to_pydatetime() + timedelta(minutes=minute)
+                local = moment + offset
+                if local.hour * 100 + local.minute == clock:
+                    arrived = moment
+                    break
+        found.append(arrived)
+    return pd.DataFrame(
+        {"id": flights["id"], "arrived": pd.to_datetime(found, utc=True)}
+    )
+
+
+# %% [markdown]
+# Is it right? Ask a column that the rule did not use: from gate to gate takes longer than `air_time`, but not by
+# hours. A wrong zone would show here (DVT lost the minus of its longitude). No zone, no guess.
+
+# %%
+landed = arrivals(sunday[["id", "departed", "dest", "arr_time"]], ZONES)
+if landed is not None:
+    both = sunday.merge(landed, on="id")
+    ground = (both["arrived"] - both["departed"]) / pd.Timedelta("1min") - both[
+        "air_time"
+    ]
+    print(ground.describe()[["count", "min", "50%", "max"]].round().to_string())
+    lost = both[both["arrived"].isna()]
+    print("no arrival:", lost.groupby("dest").size().to_dict())
+
+# %% [markdown] topics=["4.3-2"]
+# ## The same thing twice
+#
+# A duplicate is not a row that looks alike, but a second row about *one thing*. So first say what one thing is.
+#
+# **Predict:** how many rows of 2013 share carrier, flight number and date with another? Are they duplicates?
+
+# %%
+key = ["carrier", "flight", "month", "day"]
+twice = FLIGHTS[FLIGHTS.duplicated(key, keep=False)]
+print(len(twice), "rows share carrier, number and date, for example")
+print(twice[[*key, "origin", "dest", "sched_dep_time"]].head(2).to_string(index=False))
+print(FLIGHTS.duplicated([*key, "origin"]).sum(), "with the origin, too")
+
+# %% [markdown]
+# One number, two flights: `drop_duplicates` on the wrong key deletes real ones. With messages, there is more: sent again
+# by the network, corrected by the sender, contradicting each other.
+
+# %% [markdown] role="task" exercise="status" points=3 topics=["4.3-2"]
+# ### Repeat, correction or contradiction?
+#
+# Write `status(messages)`. The frame has `id`, `sent` and `received` (instants), `flight` (text), `origin`, `scheduled` (an
+# instant) and `delay` (minutes).
+#
+# One flight has one carrier, number, origin and `scheduled`. `B6939`, `b6 939` and `B6-0939` are all carrier `B6`, number
+# 939. A carrier has two letters or digits.
+#
+# Return a table with `id` and `status`:
+#
+# | Status | When (the first that holds) |
+# |---|---|
+# | `conflict` | messages of the flight with this `sent` have different delays; this holds for all of them |
+# | `duplicate` | the same flight, `sent` and delay was received earlier |
+# | `superseded` | another message of the flight, no conflict, was sent later |
+# | `current` | otherwise |
+#
+# No two are received at one instant. A delay that goes back to an earlier value is a correction.
+#
+# Why: a board that keeps every message counts twice.
+
+
+# %% role="answer" exercise="status"
+def status(messages: pd.DataFrame) -> pd.DataFrame:
+    """What each message is."""
+    ### BEGIN SOLUTION
+    text = messages["flight"].str.upper().str.replace(r"[^A-Z0-9]", "", regex=True)
+    rows = messages.assign(carrier=text.str[:2], number=text.str[2:].astype(int))
+    rows = rows.sort_values("received")
+    flight = ["carrier", "number", "origin", "scheduled"]
+    delays = rows.groupby([*flight, "sent"])["delay"].transform("nunique")
+    conflict = delays > 1
+    duplicate = rows.duplicated([*flight, "sent", "delay"])
+    latest = rows[~conflict].groupby(flight)["sent"].transform("max")
+    rows["status"] = "superseded"
+    rows.loc[rows["sent"] == latest.reindex(rows.index), "status"] = "current"
+    rows.loc[duplicate, "status"] = "duplicate"
+    rows.loc[conflict, "status"] = "conflict"
+    return rows[["id", "status"]]
+    ### END SOLUTION
+
+
+# %% role="check" exercise="status"
+with lab.check("status") as answer:
+    names = ["id", "sent", "received", "flight", "origin", "scheduled", "delay"]
+    clocks = ["sent", "received", "scheduled"]
+    for asked, rows in {
+        "three spellings of one flight, sent at one time": [
+            (1, "12:00", "12:03", "B6939", "JFK", "14:00", 9, "duplicate"),
+            (2, "12:00", "12:01", "b6 939", "JFK", "14:00", 9, "current"),
+            (3, "12:00", "12:02", "B6-0939", "JFK", "14:00", 9, "duplicate"),
+        ],
+        "one number from two airports, and at two times": [
+            (1, "12:00", "12:01", "WN2269", "LGA", "14:00", 9, "current"),
+            (2, "12:00", "12:02", "WN2269", "EWR", "14:00", 9, "current"),
+            (3, "12:00", "12:03", "WN2269", "EWR", "19:40", 9, "current"),
+            (4, "12:00", "12:04", "WN226", "EWR", "14:00", 9, "current"),
+            (5, "12:00", "12:05", "WS2269", "EWR", "14:00", 9, "current"),
+        ],
+        "a delay that is corrected and goes back, received in another order": [
+            (1, "12:20", "12:21", "9E3856", "JFK", "14:00", 9, "current"),
+            (2, "12:00", "12:22", "9E3856", "JFK", "14:00", 9, "superseded"),
+            (3, "12:10", "12:23", "9E3856", "JFK", "14:00", 30, "superseded"),
+            (4, "12:10", "12:24", "9E 3856", "JFK", "14:00", 30, "duplicate"),
+        ],
+        "a contradiction among repeats, sent last": [
+            (1, "12:00", "12:01", "US100", "LGA", "14:00", 5, "current"),
+            (2, "12:10", "12:11", "US100", "LGA", "14:00", 7, "conflict"),
+            (3, "12:10", "12:12", "US 100", "LGA", "14:00", 8, "conflict"),
+            (4, "12:10", "12:13", "US100", "LGA", "14:00", 7, "conflict"),
+            (5, "12:05", "12:14", "US100", "EWR", "14:00", 7, "current"),
+        ],
+    }.items():
+        messages = pd.DataFrame([row[:7] for row in rows], columns=names)
+        for clock in clocks:
+            messages[clock] = pd.to_datetime("2013-07-10 " + messages[clock], utc=True)
+        answer.same_rows(
+            answer.call("status", messages),
+            [{"id": row[0], "status": row[7]} for row in rows],
+            asked=f"{asked}: {[row[:7] for row in rows]} ({', '.join(names)})",
+            key=["id"],
+        )
+
+# %% role="hidden" exercise="status"
+with lab.check("status", hidden=True) as answer:
+    draw = answer.random
+    day = datetime(2013, 7, 10, tzinfo=UTC)
+    spellings = ["{}{}", "{} {}", "{}-{:05}", " {}/{} "]
+    rows, expected, received = [], [], list(range(3000))
+    draw.shuffle(received)
+    for carrier in ("B6", "9E", "AA", "F9"):
+        for number in draw.sample(range(1, 3000), 6):
+            flight = {"origin": draw.choice(["JFK", "LGA"])}
+            flight |= {"scheduled": day + timedelta(minutes=5 * draw.randrange(288))}
+            sends = sorted(draw.sample(range(200), 3))
+            broken = draw.choice([None, *sends[:2], *sends])
+            good = [sent for sent in sends if sent != broken]
+            for sent in sends:
+                delay = draw.randrange(-5, 300)
+                copies = draw.randrange(1, 4)
+                delays = [delay] * copies + [delay + 1] * (sent == broken)
+                order = sorted(received.pop() for _ in delays)
+                for place, value in enumerate(delays):
+                    spelling = draw.choice(spellings).format(carrier, number)
+                    row = {"id": len(rows), "sent": day + timedelta(minutes=sent)}
+                    row |= {"received": day + timedelta(seconds=order[place])}
+                    row |= {"flight": draw.choice([spelling, spelling.lower()])}
+                    rows.append(row | flight | {"delay": value})
+                    kind = "duplicate" if place else "superseded"
+                    kind = "current" if not place and sent == good[-1] else kind
+                    kind = "conflict" if sent == broken else kind
+                    expected.append({"id": row["id"], "status": kind})
+    draw.shuffle(rows)
+    answer.same_rows(
+        answer.call("status", pd.DataFrame(rows)),
+        expected,
+        asked="the status of invented messages about 24 flights",
+        key=["id"],
+    )
+
+# %% [markdown] role="hint" exercise="status"
+# Which columns say that two messages are about one flight? Which, that they are one message? Is `received`
+# part of either?
+
+# %% [markdown] role="hint" exercise="status"
+# First tidy `flight`: capital letters, only letters and digits; two characters, then a number without its
+# zeros. `groupby(…).transform("nunique")` counts the delays, `duplicated` marks all but the first row.
+
+# %% [markdown] role="hint" exercise="status"
+# ```python
+# rows = messages.assign(carrier=..., number=...).sort_values("received")
+# flight = ["carrier", "number", "origin", "scheduled"]
+# conflict = rows.groupby([*flight, ...])["delay"].transform("nunique") > 1
+# duplicate = rows.duplicated([*flight, ...])
+# latest = rows[~conflict].groupby(flight)["sent"].transform(...)
+# rows["status"] = ...
+# rows.loc[..., "status"] = ...
+# ```
+
+
+# %% role="right" exercise="status"
+def status(messages):
+    rows = messages.sort_values("received").to_dict("records")
+    sends, result = {}, []
+    for row in rows:
+        code = re.sub(r"[^A-Z0-9]", "", row["flight"].upper())
+        row["about"] = (code[:2], int(code[2:]), row["origin"], row["scheduled"])
+        sends.setdefault(row["about"], {}).setdefault(row["sent"], set())
+        sends[row["about"]][row["sent"]].add(row["delay"])
+    seen = set()
+    for row in rows:
+        of_flight = sends[row["about"]]
+        clear = [sent for sent, delays in of_flight.items() if len(delays) == 1]
+        once = (row["about"], row["sent"])
+        if row["sent"] not in clear:
+            kind = "conflict"
+        elif once in seen:
+            kind = "duplicate"
+        elif row["sent"] == max(clear):
+            kind = "current"
+        else:
+            kind = "superseded"
+        seen.add(once)
+        result.append({"id": row["id"], "status": kind})
+    return pd.DataFrame(result)
+
+
+# %% [markdown] role="equivalent" exercise="status" reason="a number without a given type is read as a float, which is as good"
+# - rows = messages.assign(carrier=text.str[:2], number=text.str[2:].astype(int))
+# + rows = messages.assign(carrier=text.str[:2], number=text.str[2:].astype(None))
+
+
+# %% role="right" exercise="status"
+def status(messages):
+    import duckdb
+
+    return duckdb.sql(
+        r"""
+        WITH tidy AS (
+            SELECT *, upper(regexp_replace(flight, '\W', '', 'g')) AS code FROM messages
+        ), counted AS (
+            SELECT *, code[1:2] || code[3:]::int AS number,
+                count(DISTINCT delay) OVER (PARTITION BY number, origin, scheduled, sent) AS delays,
+                row_number() OVER (
+                    PARTITION BY number, origin, scheduled, sent ORDER BY received
+                ) AS place
+            FROM tidy
+        )
+        SELECT id, CASE
+            WHEN delays > 1 THEN 'conflict'
+            WHEN place > 1 THEN 'duplicate'
+            WHEN sent < max(sent) FILTER (WHERE delays = 1)
+                OVER (PARTITION BY number, origin, scheduled) THEN 'superseded'
+            ELSE 'current' END AS status
+        FROM counted
+        """
+    ).to_arrow_table()
+
+
+# %% role="wrong" exercise="status" misconception="One number on one day is one flight" caught="check" says="two airports"
+def status(messages):
+    text = messages["flight"].str.upper().str.replace(r"[^A-Z0-9]", "", regex=True)
+    rows = messages.assign(carrier=text.str[:2], number=text.str[2:].astype(int))
+    rows = rows.sort_values("received")
+    flight = ["carrier", "number"]
+    conflict = rows.groupby([*flight, "sent"])["delay"].transform("nunique") > 1
+    duplicate = rows.duplicated([*flight, "sent", "delay"])
+    latest = rows[~conflict].groupby(flight)["sent"].transform("max")
+    rows["status"] = "superseded"
+    rows.loc[rows["sent"] == latest.reindex(rows.index), "status"] = "current"
+    rows.loc[duplicate, "status"] = "duplicate"
+    rows.loc[conflict, "status"] = "conflict"
+    return rows[["id", "status"]]
+
+
+# %% role="wrong" exercise="status" misconception="The same text is the same flight" caught="check" says="three spellings"
+def status(messages):
+    rows = messages.sort_values("received")
+    flight = ["flight", "origin", "scheduled"]
+    conflict = rows.groupby([*flight, "sent"])["delay"].transform("nunique") > 1
+    duplicate = rows.duplicated([*flight, "sent", "delay"])
+    latest = rows[~conflict].groupby(flight)["sent"].transform("max")
+    rows["status"] = "superseded"
+    rows.loc[rows["sent"] == latest.reindex(rows.index), "status"] = "current"
+    rows.loc[duplicate, "status"] = "duplicate"
+    rows.loc[conflict, "status"] = "conflict"
+    return rows[["id", "status"]]
+
+
+# %% role="wrong" exercise="status" misconception="A carrier is made of letters" caught="check" says="three spellings"
+def status(messages):
+    parts = messages["flight"].str.upper().str.extract(r"([A-Z]+)\W*(\d+)")
+    rows = messages.assign(carrier=parts[0], number=parts[1].astype(float))
+    rows = rows.sort_values("received")
+    flight = ["carrier", "number", "origin", "scheduled"]
+    conflict = rows.groupby([*flight, "sent"])["delay"].transform("nunique") > 1
+    duplicate = rows.duplicated([*flight, "sent", "delay"])
+    latest = rows[~conflict].groupby(flight)["sent"].transform("max")
+    rows["status"] = "superseded"
+    rows.loc[rows["sent"] == latest.reindex(rows.index), "status"] = "current"
+    rows.loc[duplicate, "status"] = "duplicate"
+    rows.loc[conflict, "status"] = "conflict"
+    return rows[["id", "status"]]
+
+
+# %% role="wrong" exercise="status" misconception="What was received last is current" caught="check" says="in another order"
+def status(messages):
+    text = messages["flight"].str.upper().str.replace(r"[^A-Z0-9]", "", regex=True)
+    rows = messages.assign(carrier=text.str[:2], number=text.str[2:].astype(int))
+    rows = rows.sort_values("received")
+    flight = ["carrier", "number", "origin", "scheduled"]
+    conflict = rows.groupby([*flight, "sent"])["delay"].transform("nunique") > 1
+    duplicate = rows.duplicated([*flight, "sent", "delay"])
+    clear = rows[~conflict & ~duplicate]
+    latest = clear.groupby(flight)["received"].transform("max")
+    rows["status"] = "superseded"
+    rows.loc[rows["received"] == latest.reindex(rows.index), "status"] = "current"
+    rows.loc[duplicate, "status"] = "duplicate"
+    rows.loc[conflict, "status"] = "conflict"
+    return rows[["id", "status"]]
+
+
+# %% role="wrong" exercise="status" misconception="The same delay again is a duplicate" caught="check" says="goes back"
+def status(messages):
+    text = messages["flight"].str.upper().str.replace(r"[^A-Z0-9]", "", regex=True)
+    rows = messages.assign(carrier=text.str[:2], number=text.str[2:].astype(int))
+    rows = rows.sort_values("received")
+    flight = ["carrier", "number", "origin", "scheduled"]
+    conflict = rows.groupby([*flight, "sent"])["delay"].transform("nunique") > 1
+    duplicate = rows.duplicated([*flight, "delay"])
+    latest = rows[~conflict].groupby(flight)["sent"].transform("max")
+    rows["status"] = "superseded"
+    rows.loc[rows["sent"] == latest.reindex(rows.index), "status"] = "current"
+    rows.loc[duplicate, "status"] = "duplicate"
+    rows.loc[conflict, "status"] = "conflict"
+    return rows[["id", "status"]]
+
+
+# %% role="wrong" exercise="status" misconception="Of a contradiction, the first message wins" caught="check" says="a contradiction"
+def status(messages):
+    text = messages["flight"].str.upper().str.replace(r"[^A-Z0-9]", "", regex=True)
+    rows = messages.assign(carrier=text.str[:2], number=text.str[2:].astype(int))
+    rows = rows.sort_values("received")
+    flight = ["carrier", "number", "origin", "scheduled"]
+    duplicate = rows.duplicated([*flight, "sent"])
+    latest = rows.groupby(flight)["sent"].transform("max")
+    rows["status"] = "superseded"
+    rows.loc[rows["sent"] == latest, "status"] = "current"
+    rows.loc[duplicate, "status"] = "duplicate"
+    return rows[["id", "status"]]
+
+
+# %% [markdown] topics=["4.3-2"]
+# ## Strange is not wrong
+#
+# *Can* it be? Physics says. Is it *usual*? That needs a yardstick that outliers do not bend.
+#
+# **Predict:** how many winds at Newark are over three standard deviations from the mean, with the broken row and
+# without?
+
+# %%
+wind = WEATHER[WEATHER["origin"] == "EWR"].set_index("time_hour")["wind_speed"].dropna()
+for name, values in {"with it": wind, "without": wind[wind < 100]}.items():
+    far = (values - values.mean()).abs() > 3 * values.std()
+    middle = values.median()
+    spread = 1.4826 * (values - middle).abs().median()
+    robust = (values - middle).abs() > 3.5 * spread
+    print(
+        f"{name:<8} deviation {values.std():5.2f}: {far.sum():>2}, robust {spread:.2f}: {robust.sum()}"
+    )
+longest = FLIGHTS.nlargest(3, "dep_delay")
+print(longest[["carrier", "flight", "dep_delay", "arr_delay"]].to_string(index=False))
+
+# %% [markdown]
+# One broken row hides fifty strong winds. The *median absolute deviation* (MAD; times 1.4826, it compares with a standard
+# deviation) does not notice it.
+#
+# A delay of 1,301 minutes is as strange, and real: the arrival was 1,272 minutes late. So an outlier gets a flag.
+
+# %% [markdown] role="task" exercise="flags" points=2 topics=["4.3-2"]
+# ### Flag it, keep it
+#
+# Write `flags(weather)`. The frame has `origin`, `time_hour` and `wind_speed` (miles an hour, may be null). Return all
+# rows with these columns, unchanged, and `flag`:
+#
+# | Flag | When (the first that holds) |
+# |---|---|
+# | `missing` | no wind |
+# | `impossible` | below 0 or above 120 |
+# | `unusual` | further than 3.5 · 1.4826 · MAD from the median |
+# | `ok` | otherwise |
+#
+# Median and MAD (the median of the distances from the median) are those of the possible winds of the same origin. Where the
+# MAD is 0, nothing is unusual.
+#
+# Why: who uses the column can decide by a flag, not by a hole.
+
+
+# %% role="answer" exercise="flags"
+def flags(weather: pd.DataFrame) -> pd.DataFrame:
+    """The rows with a flag on each wind."""
+    ### BEGIN SOLUTION
+    wind = weather["wind_speed"]
+    possible = wind.where(wind.between(0, 120))
+    distance = (
+        possible - possible.groupby(weather["origin"]).transform("median")
+    ).abs()
+    mad = distance.groupby(weather["origin"]).transform("median")
+    flag = pd.Series("ok", index=weather.index)
+    flag[(distance > 3.5 * 1.4826 * mad) & (mad > 0)] = "unusual"
+    flag[possible.isna()] = "impossible"
+    flag[wind.isna()] = "missing"
+    return weather.assign(flag=flag)
+    ### END SOLUTION
+
+
+# %% role="check" exercise="flags"
+with lab.check("flags") as answer:
+    for asked, origin, values in [
+        (
+            "an ordinary day with a gale",
+            "EWR",
+            {10: "ok", 11: "ok", 12: "ok", 9: "ok", 8: "ok", 21: "ok", 22: "unusual"},
+        ),
+        (
+            "no wind, limits, and what cannot be",
+            "LGA",
+            {0: "ok", 60: "ok", 120: "ok", 121: "impossible", -1: "impossible"},
+        ),
+        (
+            "a broken sensor, which sends 1048 and more again and again",
+            "JFK",
+            {10: "ok", 11: "ok", 12: "ok", 40: "unusual"}
+            | {1048 + n: "impossible" for n in range(6)},
+        ),
+        ("a null", "LGA", {None: "missing", 12: "ok", 11: "ok", 10: "ok"}),
+    ]:
+        hours = pd.date_range("2013-02-12", periods=len(values), freq="h", tz="UTC")
+        weather = pd.DataFrame({"origin": origin, "time_hour": hours})
+        weather["wind_speed"] = [float(v) if v is not None else None for v in values]
+        answer.same_rows(
+            answer.call("flags", weather),
+            weather.assign(flag=list(values.values())),
+            asked=f"{asked}: winds of {list(values)} at {origin}",
+            key=["origin", "time_hour"],
+        )
+    hours = pd.date_range("2013-02-12", periods=10, freq="h", tz="UTC")
+    weather = pd.DataFrame({"origin": ["EWR"] * 5 + ["JFK"] * 5, "time_hour": hours})
+    weather["wind_speed"] = [5.0, 5.0, 5.0, 6.0, 9.0, 30.0, 31.0, 32.0, 33.0, 45.0]
+    answer.same_rows(
+        answer.call("flags", weather),
+        weather.assign(flag=["ok"] * 9 + ["unusual"]),
+        asked=f"a still and a windy airport: {weather['wind_speed'].tolist()}, five each",
+        key=["origin", "time_hour"],
+    )
+
+# %% role="hidden" exercise="flags"
+with lab.check("flags", hidden=True) as answer:
+    draw = answer.random
+    month = draw.randrange(1, 13)
+    real = dataset("weather").frame()
+    real = real[real["month"] == month][["origin", "time_hour", "wind_speed"]]
+    rows = real.iloc[sorted(draw.sample(range(len(real)), 400))].to_dict("records")
+    for row in draw.sample(rows, 60):
+        row["wind_speed"] = draw.choice([-0.5, 120.5, 1048.36, 55.3, 70.1, None])
+    expected = []
+    for origin in ("EWR", "JFK", "LGA"):
+        here = [row for row in rows if row["origin"] == origin]
+        known = pd.Series([row["wind_speed"] for row in here], dtype="float64").dropna()
+        known = known[(known >= 0) & (known <= 120)]
+        middle = known.median()
+        limit = 3.5 * 1.4826 * (known - middle).abs().median()
+        for row in here:
+            value = row["wind_speed"]
+            if pd.isna(value):
+                kind = "missing"
+            elif not 0 <= value <= 120:
+                kind = "impossible"
+            else:
+                kind = "unusual" if abs(value - middle) > limit else "ok"
+            expected.append(row | {"flag": kind})
+    answer.same_rows(
+        answer.call("flags", pd.DataFrame(rows)),
+        pd.DataFrame(expected),
+        asked="the flags of 400 real rows, of which 60 were broken by us",
+        key=["origin", "time_hour"],
+    )
+
+# %% [markdown] role="hint" exercise="flags"
+# Which winds may bend the yardstick, and of which airport? What does a comparison with null give?
+
+# %% [markdown] role="hint" exercise="flags"
+# `where(…)` turns impossible winds into nulls, and `median` ignores these. `groupby(…).transform("median")`
+# gives each row the median of its own group. Set the strongest flag last.
+
+# %% [markdown] role="hint" exercise="flags"
+# ```python
+# possible = wind.where(wind.between(...))
+# distance = (possible - possible.groupby(weather["origin"]).transform(...)).abs()
+# mad = distance.groupby(...).transform(...)
+# flag = pd.Series("ok", index=weather.index)
+# flag[...] = "unusual"
+# flag[...] = "impossible"
+# flag[...] = "missing"
+# return weather.assign(flag=flag)
+# ```
+
+
+# %% role="right" exercise="flags"
+def flags(weather):
+    yardsticks = {}
+    for origin, group in weather.groupby("origin"):
+        known = group.loc[group["wind_speed"].between(0, 120), "wind_speed"]
+        middle = known.median()
+        yardsticks[origin] = middle, (known - middle).abs().median()
+
+    def judge(row):
+        middle, mad = yardsticks[row["origin"]]
+        if pd.isna(row["wind_speed"]):
+            return "missing"
+        if row["wind_speed"] < 0 or row["wind_speed"] > 120:
+            return "impossible"
+        if mad and abs(row["wind_speed"] - middle) / (1.4826 * mad) > 3.5:
+            return "unusual"
+        return "ok"
+
+    return weather.assign(flag=[judge(row) for row in weather.to_dict("records")])
+
+
+# %% [markdown] role="equivalent" exercise="flags" reason="whether a wind at the very limit is unusual depends on how floats are rounded"
+# - flag[(distance > 3.5 * 1.4826 * mad) & (mad > 0)] = "unusual"
+# + flag[(distance >= 3.5 * 1.4826 * mad) & (mad > 0)] = "unusual"
+
+
+# %% role="right" exercise="flags"
+def flags(weather):
+    import duckdb
+
+    return duckdb.sql(
+        """
+        WITH middles AS (
+            SELECT origin, median(wind_speed) AS middle, mad(wind_speed) AS mad
+            FROM weather WHERE wind_speed BETWEEN 0 AND 120 GROUP BY origin
+        )
+        SELECT weather.*, CASE
+            WHEN wind_speed IS NULL THEN 'missing'
+            WHEN wind_speed NOT BETWEEN 0 AND 120 THEN 'impossible'
+            WHEN mad > 0 AND abs(wind_speed - middle) > 3.5 * 1.4826 * mad THEN 'unusual'
+            ELSE 'ok' END AS flag
+        FROM weather LEFT JOIN middles USING (origin)
+        """
+    ).to_arrow_table()
+
+
+# %% role="wrong" exercise="flags" misconception="Three standard deviations from the mean are unusual" caught="check" says="with a gale"
+def flags(weather):
+    wind = weather["wind_speed"]
+    possible = wind.where(wind.between(0, 120))
+    groups = possible.groupby(weather["origin"])
+    distance = (possible - groups.transform("mean")).abs()
+    flag = pd.Series("ok", index=weather.index)
+    flag[distance > 3 * groups.transform("std")] = "unusual"
+    flag[possible.isna()] = "impossible"
+    flag[wind.isna()] = "missing"
+    return weather.assign(flag=flag)
+
+
+# %% role="wrong" exercise="flags" misconception="What cannot be is deleted" caught="check" says="missing"
+def flags(weather):
+    weather = weather[
+        weather["wind_speed"].isna() | weather["wind_speed"].between(0, 120)
+    ]
+    wind = weather["wind_speed"]
+    distance = (wind - wind.groupby(weather["origin"]).transform("median")).abs()
+    mad = distance.groupby(weather["origin"]).transform("median")
+    flag = pd.Series("ok", index=weather.index)
+    flag[(distance > 3.5 * 1.4826 * mad) & (mad > 0)] = "unusual"
+    flag[wind.isna()] = "missing"
+    return weather.assign(flag=flag)
+
+
+# %% role="wrong" exercise="flags" misconception="A robust rule needs no cleaning before it" caught="check" says="again and again"
+def flags(weather):
+    wind = weather["wind_speed"]
+    distance = (wind - wind.groupby(weather["origin"]).transform("median")).abs()
+    mad = distance.groupby(weather["origin"]).transform("median")
+    flag = pd.Series("ok", index=weather.index)
+    flag[(distance > 3.5 * 1.4826 * mad) & (mad > 0)] = "unusual"
+    flag[(wind < 0) | (wind > 120)] = "impossible"
+    flag[wind.isna()] = "missing"
+    return weather.assign(flag=flag)
+
+
+# %% role="wrong" exercise="flags" misconception="One yardstick fits all airports" caught="check" says="a still and a windy airport"
+def flags(weather):
+    wind = weather["wind_speed"]
+    possible = wind.where(wind.between(0, 120))
+    distance = (possible - possible.median()).abs()
+    mad = distance.median()
+    flag = pd.Series("ok", index=weather.index)
+    if mad > 0:
+        flag[distance > 3.5 * 1.4826 * mad] = "unusual"
+    flag[possible.isna()] = "impossible"
+    flag[wind.isna()] = "missing"
+    return weather.assign(flag=flag)
+
+
+# %% role="wrong" exercise="flags" misconception="Where nearly all are alike, every other value is unusual" caught="check" says="a still and a windy airport"
+def flags(weather):
+    wind = weather["wind_speed"]
+    possible = wind.where(wind.between(0, 120))
+    distance = (
+        possible - possible.groupby(weather["origin"]).transform("median")
+    ).abs()
+    mad = distance.groupby(weather["origin"]).transform("median")
+    flag = pd.Series("ok", index=weather.index)
+    flag[distance > 3.5 * 1.4826 * mad] = "unusual"
+    flag[possible.isna()] = "impossible"
+    flag[wind.isna()] = "missing"
+    return weather.assign(flag=flag)
+
+
+# %% role="wrong" exercise="flags" misconception="A missing wind is no wind" caught="check" says="a null"
+def flags(weather):
+    weather = weather.assign(wind_speed=weather["wind_speed"].fillna(0))
+    wind = weather["wind_speed"]
+    possible = wind.where(wind.between(0, 120))
+    distance = (
+        possible - possible.groupby(weather["origin"]).transform("median")
+    ).abs()
+    mad = distance.groupby(weather["origin"]).transform("median")
+    flag = pd.Series("ok", index=weather.index)
+    flag[(distance > 3.5 * 1.4826 * mad) & (mad > 0)] = "unusual"
+    flag[possible.isna()] = "impossible"
+    return weather.assign(flag=flag)
+
+
+# %% [markdown] topics=["4.3-2"]
+# ## Why is it missing?
+#
+# A value is missing by chance, because of *another* column, or because of *itself*; books say MCAR, MAR, MNAR. Only in
+# the first case do the other rows speak for all.
+#
+# **Predict:** on 8 February, a blizzard closes New York. How late is the average flight?
+
+# %%
+days = FLIGHTS.groupby(["month", "day"]).agg(
+    cancelled=("dep_time", lambda times: times.isna().mean()),
+    delay=("dep_delay", "mean"),
+)
+figure, axes = plt.subplots(figsize=(6.4, 3.2))
+axes.scatter(100 * days["cancelled"], days["delay"], s=9)
+for name, day in {"8 Feb": (2, 8), "9 Feb": (2, 9), "8 Mar": (3, 8)}.items():
+    axes.annotate(name, (100 * days["cancelled"][day] + 1, days["delay"][day]))
+axes.set(xlabel="cancelled flights in percent", ylabel="mean delay in minutes")
+axes.set(xlim=(-2, 65))
+picture(
+    figure,
+    alt="Each day of 2013 by its cancelled flights and its mean delay. On 8 and 9 February more than half "
+    "of the flights are cancelled, and the mean delay is below 20 minutes, like on an ordinary day; on "
+    "8 March, with 18 percent cancelled, it is 84.",
+)
+
+# %% [markdown]
+# Half the flights have no delay: they never left. The worst day looks ordinary. Fill nothing here, a cancelled flight
+# *has* no delay; count it beside the mean.
+#
+# Other gaps are values that nobody recorded. Whether by chance can be measured.
+
+# %% [markdown] role="task" exercise="gaps" points=2 topics=["4.3-2"]
+# ### Where are the gaps?
+#
+# Write `gaps(frame, column, by)`. Return a table with one row for each value of the column `by`, of which null is one:
+#
+# | Column | Holds |
+# |---|---|
+# | `group` | the value of `by` |
+# | `rows`, `missing` | its rows; those with a null in `column` |
+# | `share` | `missing` / `rows` |
+# | `others` | the same share of all rows *outside* the group; null if there are none |
+#
+# Example: 4 rows with 1 gap, all other 6 with 3: `share` 0.25, `others` 0.5.
+#
+# Why: a big group compared with all rows is compared with itself.
+
+
+# %% role="answer" exercise="gaps"
+def gaps(frame: pd.DataFrame, column: str, by: str) -> pd.DataFrame:
+    """The share of missing values in each group and outside of it."""
+    ### BEGIN SOLUTION
+    missing = frame[column].isna()
+    found = missing.groupby(frame[by], dropna=False).agg(["size", "sum"]).reset_index()
+    found.columns = ["group", "rows", "missing"]
+    found["share"] = found["missing"] / found["rows"]
+    others = len(frame) - found["rows"]
+    found["others"] = (missing.sum() - found["missing"]) / others
+    return found
+    ### END SOLUTION
+
+
+# %% role="check" exercise="gaps"
+with lab.check("gaps") as answer:
+    sky = ["rain"] * 4 + ["dry"] * 5 + [None]
+    pressure = [None, 1.0, 2.0, 3.0, None, None, 4.0, 5.0, None, 6.0]
+    frame = pd.DataFrame({"pressure": pressure, "sky": sky})
+    for rows, expected in {
+        10: [
+            ("rain", 4, 1, 0.25, 0.5),
+            ("dry", 5, 3, 0.6, 0.2),
+            (None, 1, 0, 0.0, 4 / 9),
+        ],
+        4: [("rain", 4, 1, 0.25, None)],
+    }.items():
+        names = ["group", "rows", "missing", "share", "others"]
+        answer.same_rows(
+            answer.call("gaps", frame[:rows], "pressure", "sky"),
+            [dict(zip(names, row, strict=True)) for row in expected],
+            asked=f"the gaps in pressure {pressure[:rows]} by sky {sky[:rows]}",
+            key=["group"],
+        )
+
+# %% role="hidden" exercise="gaps"
+with lab.check("gaps", hidden=True) as answer:
+    draw = answer.random
+    column = draw.choice(["tailnum", "air_time", "text"])
+    rows = [
+        {
+            "crew": draw.choice(["Zoë", "Ivo", "", None]),
+            column: draw.choice([None, 0, 7])
+            if column != "text"
+            else draw.choice([None, "a"]),
+        }
+        for _ in range(80)
+    ]
+    expected = []
+    for crew in ("Zoë", "Ivo", "", None):
+        inside = [row[column] is None for row in rows if row["crew"] == crew]
+        outside = [row[column] is None for row in rows if row["crew"] != crew]
+        row = {"group": crew, "rows": len(inside), "missing": sum(inside)}
+        row |= {"share": sum(inside) / len(inside)}
+        expected.append(row | {"others": sum(outside) / len(outside)})
+    answer.same_rows(
+        answer.call("gaps", pd.DataFrame(rows), column, "crew"),
+        expected,
+        asked=f"the gaps in {column} by crew, in 80 invented rows",
+        key=["group"],
+    )
+
+# %% [markdown] role="hint" exercise="gaps"
+# What does `groupby` do with rows whose key is null? Which count includes nulls?
+
+# %% [markdown] role="hint" exercise="gaps"
+# Group the mask `isna()`, not the values: its `size` are the rows, its `sum` are the gaps. `dropna=False` keeps the
+# null group. The others are all minus the group.
+
+# %% [markdown] role="hint" exercise="gaps"
+# ```python
+# missing = frame[column].isna()
+# found = missing.groupby(frame[by], ...).agg(["size", ...]).reset_index()
+# found.columns = ["group", "rows", "missing"]
+# found["share"] = ...
+# found["others"] = (missing.sum() - ...) / (len(frame) - ...)
+# ```
+
+
+# %% role="right" exercise="gaps"
+def gaps(frame, column, by):
+    result = []
+    empty = frame[column].isna()
+    for value in frame[by].drop_duplicates():
+        inside = frame[by].isna() if pd.isna(value) else frame[by] == value
+        row = {"group": None if pd.isna(value) else value, "rows": int(inside.sum())}
+        row["missing"] = int(empty[inside].sum())
+        row["share"] = empty[inside].mean()
+        row["others"] = empty[~inside].mean() if (~inside).any() else None
+        result.append(row)
+    return result
+
+
+# %% [markdown] role="equivalent" exercise="gaps" reason="None is as false as False"
+# - found = missing.groupby(frame[by], dropna=False).agg(["size", "sum"]).reset_index()
+# + found = missing.groupby(frame[by], dropna=None).agg(["size", "sum"]).reset_index()
+
+
+# %% role="wrong" exercise="gaps" misconception="groupby keeps every row" caught="check" says="1 row(s) missing"
+def gaps(frame, column, by):
+    missing = frame[column].isna()
+    found = missing.groupby(frame[by]).agg(["size", "sum"]).reset_index()
+    found.columns = ["group", "rows", "missing"]
+    outside = len(frame) - found["rows"]
+    found["share"] = found["missing"] / found["rows"]
+    found["others"] = (missing.sum() - found["missing"]) / outside.where(outside > 0)
+    return found
+
+
+# %% role="wrong" exercise="gaps" misconception="The others are the whole table" caught="check" says="column others"
+def gaps(frame, column, by):
+    missing = frame[column].isna()
+    found = missing.groupby(frame[by], dropna=False).agg(["size", "sum"]).reset_index()
+    found.columns = ["group", "rows", "missing"]
+    found["share"] = found["missing"] / found["rows"]
+    found["others"] = missing.mean()
+    return found
+
+
+# %% role="wrong" exercise="gaps" misconception="count is the number of rows" caught="check" says="column rows"
+def gaps(frame, column, by):
+    missing = frame[column].isna()
+    groups = frame.groupby(by, dropna=False)[column]
+    found = groups.count().reset_index()
+    found.columns = ["group", "rows"]
+    found["missing"] = missing.groupby(frame[by], dropna=False).sum().to_numpy()
+    outside = len(frame) - found["rows"]
+    found["share"] = found["missing"] / found["rows"]
+    found["others"] = (missing.sum() - found["missing"]) / outside.where(outside > 0)
+    return found
+
+
+# %% role="wrong" exercise="gaps" misconception="A share is a part of all gaps" caught="check" says="column share"
+def gaps(frame, column, by):
+    missing = frame[column].isna()
+    found = missing.groupby(frame[by], dropna=False).agg(["size", "sum"]).reset_index()
+    found.columns = ["group", "rows", "missing"]
+    outside = len(frame) - found["rows"]
+    found["share"] = found["missing"] / missing.sum()
+    found["others"] = (missing.sum() - found["missing"]) / outside.where(outside > 0)
+    return found
+
+
+# %%
+sky = WEATHER.assign(sky=(WEATHER["precip"] > 0).map({True: "rain", False: "dry"}))
+shares = gaps(sky, "pressure", "sky")
+if shares is None:
+    shares = sky["pressure"].isna().groupby(sky["sky"]).mean().reset_index()
+print(shares.round(3).to_string(index=False))
+
+# %% [markdown]
+# Pressure is missing in every second hour of rain, and it is lower in rain: the mean of the rest is too high. Fill within
+# the groups that explain the gap, and keep an *indicator*, for the gap itself says something.
+
+# %% [markdown] topics=["4.3-2"]
+# ## The model that knew tomorrow
+#
+# A model learns in June to predict delays from the hour and from `inbound`, the delay of the same aircraft earlier that
+# day; July tests it. Three of four values of `inbound` are missing. Somebody fills them with the mean delay of that airport
+# and hour, before the split.
+#
+# **Predict:** what is the score worth in July, when that mean is not known yet?
+
+# %%
+chosen = FLIGHTS["month"].isin([6, 7]) & FLIGHTS["dep_delay"].notna()
+summer = FLIGHTS[chosen].copy()
+flown = summer.groupby(["tailnum", "month", "day"])["dep_delay"]
+summer["inbound"], june = flown.shift(), summer["month"] == 6
+hours = summer.groupby(["origin", "month", "day", "hour"])["dep_delay"]
+leaky = summer["inbound"].fillna(hours.transform("mean"))
+honest = summer["inbound"].fillna(summer["inbound"][june].median())
+for name, trained, used in [
+    ("leaky, in the lab", leaky, leaky),
+    ("leaky, in July", leaky, honest),
+    ("honest, in July", honest, honest),
+]:
+    table = summer[["hour"]].assign(gap=summer["inbound"].isna())
+    model = LinearRegression()
+    model.fit(table.assign(inbound=trained)[june], summer["dep_delay"][june])
+    found = model.predict(table.assign(inbound=used)[~june])
+    print(f"{name:<18} R² {r2_score(summer['dep_delay'][~june], found):5.2f}")
+
+# %% [markdown]
+# R² is the share of the variation that is explained. Twice as good in the lab, worse than nothing in July: the filled values
+# held the answer. This is a *leak*. A median or a limit is *fitted* on training rows, then applied to all.
+
+# %% [markdown] role="task" exercise="impute" points=3 topics=["4.3-2"]
+# ### Fill without a look ahead
+#
+# Write `impute(train, test)`. Both frames have `id`, `origin`, `hour` and `inbound` (may be null). Return one table with `id`,
+# `inbound` and `was_missing` (boolean) for all rows of both. Fill a gap with the first that is known, of
+#
+# 1. the median of the same origin and hour
+# 2. the median of the same origin
+# 3. the median of all
+#
+# in the known values of `train`, which has at least one.
+#
+# Example: `train` knows 10 and 20 for JFK at 7, and 60 for JFK at 9. A gap at JFK at 7 becomes 15, at JFK at 8 it becomes 20.
+#
+# Why: a score is a promise about days that nobody has seen.
+
+
+# %% role="answer" exercise="impute"
+def impute(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
+    """All rows with their gaps filled from the training rows."""
+    ### BEGIN SOLUTION
+    cells = train.groupby(["origin", "hour"])["inbound"].median().rename("usual")
+    origins = train.groupby("origin")["inbound"].median()
+    rows = pd.concat([train, test]).join(cells, on=["origin", "hour"])
+    filled = rows["inbound"].fillna(rows["usual"])
+    filled = filled.fillna(rows["origin"].map(origins))
+    filled = filled.fillna(train["inbound"].median())
+    return rows[["id"]].assign(inbound=filled, was_missing=rows["inbound"].isna())
+    ### END SOLUTION
+
+
+# %% role="check" exercise="impute"
+with lab.check("impute") as answer:
+    names = ["id", "origin", "hour", "inbound"]
+    train = [
+        (1, "JFK", 7, 10.0),
+        (2, "JFK", 7, 20.0),
+        (3, "JFK", 9, 60.0),
+        (4, "JFK", 7, None),
+        (5, "LGA", 7, 0.0),
+        (6, "LGA", 8, None),
+        (7, "LGA", 9, 2.0),
+        (8, "LGA", 9, 98.0),
+    ]
+    test = [
+        (11, "JFK", 7, None),
+        (12, "JFK", 7, 900.0),
+        (13, "JFK", 8, None),
+        (14, "LGA", 8, None),
+        (15, "EWR", 8, None),
+        (16, "EWR", 8, -5.0),
+        (17, "LGA", 7, None),
+    ]
+    filled = {4: 15, 6: 2, 11: 15, 13: 20, 14: 2, 15: 15, 17: 0}
+    expected = [
+        {
+            "id": row[0],
+            "inbound": float(filled.get(row[0], row[3])),
+            "was_missing": row[3] is None,
+        }
+        for row in [*train, *test]
+    ]
+    answer.same_rows(
+        answer.call(
+            "impute",
+            pd.DataFrame(train, columns=names),
+            pd.DataFrame(test, columns=names),
+        ),
+        expected,
+        asked=f"train {train} and test {test} ({', '.join(names)})",
+        key=["id"],
+    )
+
+# %% role="hidden" exercise="impute"
+with lab.check("impute", hidden=True) as answer:
+    draw = answer.random
+
+    def invented(first, count, origins):
+        return pd.DataFrame(
+            {
+                "id": range(first, first + count),
+                "origin": [draw.choice(origins) for _ in range(count)],
+                "hour": [draw.randrange(6, 12) for _ in range(count)],
+                "inbound": [
+                    draw.choice([None, float(draw.randrange(-5, 200))])
+                    for _ in range(count)
+                ],
+            }
+        )
+
+    train = invented(0, 60, ["JFK", "LGA"])
+    train.loc[(train["origin"] == "LGA") & (train["hour"] > 9), "inbound"] = None
+    test = invented(60, 40, ["JFK", "LGA", "EWR"])
+    known = train.dropna(subset="inbound")
+    expected = []
+    for row in [*train.to_dict("records"), *test.to_dict("records")]:
+        here = known[known["origin"] == row["origin"]]
+        usual = [here[here["hour"] == row["hour"]], here, known]
+        value, missing = row["inbound"], bool(pd.isna(row["inbound"]))
+        if missing:
+            value = next(part for part in usual if len(part))["inbound"].median()
+        expected.append({"id": row["id"], "inbound": value, "was_missing": missing})
+    answer.same_rows(
+        answer.call("impute", train, test),
+        pd.DataFrame(expected),
+        asked="60 invented rows of train and 40 of test, with an origin that train does not have",
+        key=["id"],
+    )
+
+# %% [markdown] role="hint" exercise="impute"
+# Which rows may your medians see? When is it still known which values were missing?
+
+# %% [markdown] role="hint" exercise="impute"
+# Compute three medians from `train` alone: `groupby` by two columns, by one, and none. Then put both frames together
+# and fill, one `fillna` after the other. Take the indicator from the unfilled column.
+
+# %% [markdown] role="hint" exercise="impute"
+# ```python
+# cells = train.groupby(["origin", "hour"])["inbound"].median().rename("usual")
+# origins = ...
+# rows = pd.concat([train, test]).join(cells, on=[...])
+# filled = rows["inbound"].fillna(...)
+# filled = filled.fillna(rows["origin"].map(...))
+# ...
+# ```
+
+
+# %% role="right" exercise="impute"
+def impute(train, test):
+    known = train[train["inbound"].notna()]
+    result = []
+    for frame in (train, test):
+        for row in frame.itertuples():
+            value = row.inbound
+            if pd.isna(value):
+                here = known[known["origin"] == row.origin]
+                now = here[here["hour"] == row.hour]
+                source = now if len(now) else here if len(here) else known
+                value = float(source["inbound"].median())
+            result.append(
+                {
+                    "id": row.id,
+                    "inbound": value,
+                    "was_missing": bool(pd.isna(row.inbound)),
+                }
+            )
+    return result
+
+
+# %% role="wrong" exercise="impute" misconception="More data make a better median" caught="check" says="id 4"
+def impute(train, test):
+    rows = pd.concat([train, test], ignore_index=True)
+    usual = rows.groupby(["origin", "hour"])["inbound"].transform("median")
+    filled = rows["inbound"].fillna(usual)
+    filled = filled.fillna(rows.groupby("origin")["inbound"].transform("median"))
+    filled = filled.fillna(rows["inbound"].median())
+    return pd.DataFrame(
+        {"id": rows["id"], "inbound": filled, "was_missing": rows["inbound"].isna()}
+    )
+
+
+# %% role="wrong" exercise="impute" misconception="Train and test are each filled from themselves" caught="check" says="id 11"
+def impute(train, test):
+    parts = []
+    for rows in (train, test):
+        usual = rows.groupby(["origin", "hour"])["inbound"].transform("median")
+        filled = rows["inbound"].fillna(usual)
+        filled = filled.fillna(rows.groupby("origin")["inbound"].transform("median"))
+        filled = filled.fillna(rows["inbound"].median())
+        parts.append(
+            rows[["id"]].assign(inbound=filled, was_missing=rows["inbound"].isna())
+        )
+    return pd.concat(parts)
+
+
+# %% role="wrong" exercise="impute" misconception="No earlier delay is a delay of 0" caught="check" says="id 4"
+def impute(train, test):
+    rows = pd.concat([train, test], ignore_index=True)
+    missing = rows["inbound"].isna()
+    return rows[["id"]].assign(inbound=rows["inbound"].fillna(0), was_missing=missing)
+
+
+# %% role="wrong" exercise="impute" misconception="Every group of the test was seen in training" caught="check" says="id 6"
+def impute(train, test):
+    rows = pd.concat([train, test], ignore_index=True)
+    usual = train.groupby(["origin", "hour"])["inbound"].median().rename("usual")
+    rows = rows.join(usual, on=["origin", "hour"])
+    filled = rows["inbound"].fillna(rows["usual"])
+    return rows[["id"]].assign(inbound=filled, was_missing=rows["inbound"].isna())
+
+
+# %% role="wrong" exercise="impute" misconception="The indicator can be computed afterwards" caught="check" says="was_missing"
+def impute(train, test):
+    rows = pd.concat([train, test], ignore_index=True)
+    usual = train.groupby(["origin", "hour"])["inbound"].median().rename("usual")
+    rows = rows.join(usual, on=["origin", "hour"])
+    origins = train.groupby("origin")["inbound"].median()
+    rows["inbound"] = rows["inbound"].fillna(rows["usual"])
+    rows["inbound"] = rows["inbound"].fillna(rows["origin"].map(origins))
+    rows["inbound"] = rows["inbound"].fillna(train["inbound"].median())
+    return rows[["id", "inbound"]].assign(was_missing=rows["inbound"].isna())
+
+
+# %% role="wrong" exercise="impute" misconception="A mean is as good as a median" caught="check" says="id 6"
+def impute(train, test):
+    rows = pd.concat([train, test], ignore_index=True)
+    usual = train.groupby(["origin", "hour"])["inbound"].mean().rename("usual")
+    rows = rows.join(usual, on=["origin", "hour"])
+    origins = train.groupby("origin")["inbound"].mean()
+    filled = rows["inbound"].fillna(rows["usual"])
+    filled = filled.fillna(rows["origin"].map(origins))
+    filled = filled.fillna(train["inbound"].mean())
+    return rows[["id"]].assign(inbound=filled, was_missing=rows["inbound"].isna())
+
+
+# %% [markdown] topics=["4.3-2"]
+# ## One aircraft, many spellings
+#
+# A mechanic writes `n-725 mq`, the registry `N725MQ`. A popular mend takes the most similar name.
+#
+# **Predict:** of 3,322 aircraft, how many have a sister whose tail number differs in one character?
+
+# %%
+REGISTRY = dataset("planes").frame()["tailnum"].tolist()
+flown = set(FLIGHTS["tailnum"].dropna())
+CHARACTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ0123456789"
+
+
+def sisters(tail):
+    """The registry's tail numbers that differ from this one in one replaced character."""
+    made = {tail[:n] + c + tail[n + 1 :] for n in range(len(tail)) for c in CHARACTERS}
+    return sorted((made - {tail}) & KNOWN)
+
+
+KNOWN = set(REGISTRY)
+print(
+    sum(bool(sisters(tail)) for tail in REGISTRY), "of", len(REGISTRY), "have a sister"
+)
+foreign = sorted(flown - KNOWN)
+single = [tail for tail in foreign if len(sisters(tail)) == 1]
+print(
+    len(foreign), "that fly are not in the registry;", len(single), "have one sister:"
+)
+print({tail: sisters(tail)[0] for tail in single[:3]})
+
+# %% [markdown]
+# "The only similar one" gives real aircraft the identity of others: their age, their seats, their repairs. Mend only what
+# *cannot* change the meaning; a person decides the rest.
+
+# %% [markdown] role="task" exercise="match" points=3 topics=["4.3-2"]
+# ### Match, or ask
+#
+# Write `match(written, registry)` for two lists of texts. Return a list of dictionaries, in the order of `written`, with `how`,
+# `tailnum` and `candidates`. First tidy a text:
+#
+# - capitals; only letters A to Z and digits stay
+# - O and I look like 0 and 1, so no tail number of the United States has them: read them as digits
+# - if it begins with a digit, put the missing `N` in front
+#
+# | `how` | When (the first that holds) | `tailnum` | `candidates` |
+# |---|---|---|---|
+# | `"match"` | tidied, it is in the registry | that one | `[]` |
+# | `"review"` | one character replaced, added or left out gives some of the registry | `None` | these, sorted |
+# | `"unknown"` | otherwise | `None` | `[]` |
+#
+# The registry is tidy. Example: with `["N101DU", "N102DU"]`, `n-1o1 du` matches; `N103DU` has both as candidates.
+#
+# Why: nobody will ever look for a wrong match.
+
+
+# %% role="answer" exercise="match"
+def match(written: list[str], registry: list[str]) -> list[dict]:
+    """How each text relates to the registry."""
+    ### BEGIN SOLUTION
+    found = []
+    for text in written:
+        tail = re.sub(r"[^A-Z0-9]", "", text.upper())
+        tail = tail.replace("O", "0").replace("I", "1")
+        if tail[:1].isdigit():
+            tail = "N" + tail
+        near = set()
+        for known in registry:
+            short, long = sorted([tail, known], key=len)
+            for n in range(len(long)):
+                if long[:n] + long[n + 1 :] in (short, short[:n] + short[n + 1 :]):
+                    near.add(known)
+        if tail in registry:
+            found.append({"how": "match", "tailnum": tail, "candidates": []})
+        else:
+            how = "review" if near else "unknown"
+            found.append({"how": how, "tailnum": None, "candidates": sorted(near)})
+    return found
+    ### END SOLUTION
+
+
+# %% role="check" exercise="match"
+with lab.check("match") as answer:
+    registry = ["N101DU", "N102DU", "N10156", "N725MQ", "N7", "D942DN", "N711"]
+    for text, expected in {
+        "N725MQ": "N725MQ",
+        " n-725 mq": "N725MQ",
+        "725.MQ": "N725MQ",
+        "N1O1DU": "N101DU",
+        "nl01du": ["N101DU"],
+        "7ii": "N711",
+        "o": ["N7"],
+        "N7": "N7",
+        "d942dn": "D942DN",
+        "N103DU": ["N101DU", "N102DU"],
+        "N725M": ["N725MQ"],
+        "N7255MQ": ["N725MQ"],
+        "N725MQQ": ["N725MQ"],
+        "XN725MQ": ["N725MQ"],
+        "9725MQ": ["N725MQ"],
+        "N275MQ": [],
+        "N71": ["N7", "N711"],
+        "N1015": ["N10156"],
+        "": [],
+    }.items():
+        sure = isinstance(expected, str)
+        how = "match" if sure else "review" if expected else "unknown"
+        answer.equal(
+            answer.call("match", [text], registry),
+            [
+                {
+                    "how": how,
+                    "tailnum": expected if sure else None,
+                    "candidates": [] if sure else expected,
+                }
+            ],
+            asked=f"what {text!r} is, with the registry {registry}",
+        )
+
+# %% role="hidden" exercise="match"
+with lab.check("match", hidden=True) as answer:
+    draw = answer.random
+    tails = dataset("planes").frame()["tailnum"].tolist()
+    start = draw.randrange(len(tails) - 200)
+    registry = tails[start : start + 120]
+    draw.shuffle(registry)
+    letters = "ABCDEFGHJKLMNPQRSTUVWXYZ0123456789"
+    written, expected = [], []
+    for number in range(16):
+        tail = draw.choice(registry)
+        if number % 2:
+            place = draw.randrange(1, len(tail))
+            new = draw.choice(["", *draw.sample(letters, 4)])
+            tail = tail[:place] + new + tail[place + draw.choice([0, 1]) :]
+        made = {tail[:n] + tail[n + 1 :] for n in range(len(tail))}
+        made |= {
+            tail[:n] + c + tail[n + more :]
+            for n in range(len(tail) + 1)
+            for c in letters
+            for more in (0, 1)
+        }
+        near = sorted(made & {*registry} - {tail})
+        if tail in registry:
+            expected.append({"how": "match", "tailnum": tail, "candidates": []})
+        else:
+            how = "review" if near else "unknown"
+            expected.append({"how": how, "tailnum": None, "candidates": near})
+        text = tail.replace("0", draw.choice("0Oo")).replace("1", draw.choice("1Ii"))
+        text = draw.choice([text, text[1:], text.lower(), f"{text[:3]} - {text[3:]}"])
+        written.append(text if text[-5:].strip("- ") and tail[1:2].isdigit() else tail)
+    answer.equal(
+        answer.call("match", written, registry),
+        expected,
+        asked=f"what {written} are, with 120 aircraft in the registry",
+    )
+
+# %% [markdown] role="hint" exercise="match"
+# Which changes can never turn one aircraft into another? Which can? Does "only one is near" prove anything?
+
+# %% [markdown] role="hint" exercise="match"
+# Tidy first: `upper`, `re.sub`, `replace`, then the `N`. For two texts of one length, one character is replaced if they agree
+# without their nth character. For two that differ by one, leave each character of the longer one out.
+
+# %% [markdown] role="hint" exercise="match"
+# ```python
+# for text in written:
+#     tail = re.sub(r"...", "", text.upper()).replace(...)...
+#     if tail[:1].isdigit():
+#         ...
+#     near = set()
+#     for known in registry:
+#         short, long = sorted([tail, known], key=len)
+#         for n in range(len(long)):
+#             if ...:
+#                 near.add(known)
+#     ...
+# ```
+
+
+# %% role="right" exercise="match"
+def match(written, registry):
+    def distance(one, two):
+        before = list(range(len(two) + 1))
+        for i, a in enumerate(one, 1):
+            row = [i]
+            for j, b in enumerate(two, 1):
+                row.append(min(row[-1] + 1, before[j] + 1, before[j - 1] + (a != b)))
+            before = row
+        return before[-1]
+
+    result = []
+    for text in written:
+        tail = "".join(c for c in text.upper() if c.isalnum() and c.isascii())
+        tail = tail.translate(str.maketrans("OI", "01"))
+        tail = re.sub(r"^(?=\d)", "N", tail)
+        if tail in registry:
+            result.append({"how": "match", "tailnum": tail, "candidates": []})
+            continue
+        near = [k for k in registry if abs(len(k) - len(tail)) < 2]
+        near = sorted({k for k in near if distance(tail, k) == 1})
+        result.append(
+            {
+                "how": "review" if near else "unknown",
+                "tailnum": None,
+                "candidates": near,
+            }
+        )
+    return result
+
+
+# %% role="wrong" exercise="match" misconception="The only similar one is meant" caught="check" says="nl01du"
+def match(written, registry):
+    found = []
+    for text in written:
+        tail = (
+            re.sub(r"[^A-Z0-9]", "", text.upper()).replace("O", "0").replace("I", "1")
+        )
+        tail = "N" + tail if tail[:1].isdigit() else tail
+        near = set()
+        for known in registry:
+            short, long = sorted([tail, known], key=len)
+            for n in range(len(long)):
+                rest = long[:n] + long[n + 1 :]
+                same = len(short) == len(long)
+                if short == rest or (same and short[:n] + short[n + 1 :] == rest):
+                    near.add(known)
+        if tail in registry or len(near) == 1:
+            one = tail if tail in registry else min(near)
+            found.append({"how": "match", "tailnum": one, "candidates": []})
+        else:
+            how = "review" if near else "unknown"
+            found.append({"how": how, "tailnum": None, "candidates": sorted(near)})
+    return found
+
+
+# %% role="wrong" exercise="match" misconception="O and 0 are different characters" caught="check" says="N1O1DU"
+def match(written, registry):
+    found = []
+    for text in written:
+        tail = re.sub(r"[^A-Z0-9]", "", text.upper())
+        tail = "N" + tail if tail[:1].isdigit() else tail
+        near = set()
+        for known in registry:
+            short, long = sorted([tail, known], key=len)
+            for n in range(len(long)):
+                rest = long[:n] + long[n + 1 :]
+                same = len(short) == len(long)
+                if short == rest or (same and short[:n] + short[n + 1 :] == rest):
+                    near.add(known)
+        if tail in registry:
+            found.append({"how": "match", "tailnum": tail, "candidates": []})
+        else:
+            how = "review" if near else "unknown"
+            found.append({"how": how, "tailnum": None, "candidates": sorted(near)})
+    return found
+
+
+# %% role="wrong" exercise="match" misconception="L looks like 1, too" caught="check" says="nl01du"
+def match(written, registry):
+    found = []
+    for text in written:
+        tail = re.sub(r"[^A-Z0-9]", "", text.upper())
+        for letter, digit in zip("OIL", "011", strict=True):
+            tail = tail.replace(letter, digit)
+        tail = "N" + tail if tail[:1].isdigit() else tail
+        near = set()
+        for known in registry:
+            short, long = sorted([tail, known], key=len)
+            for n in range(len(long)):
+                rest = long[:n] + long[n + 1 :]
+                same = len(short) == len(long)
+                if short == rest or (same and short[:n] + short[n + 1 :] == rest):
+                    near.add(known)
+        if tail in registry:
+            found.append({"how": "match", "tailnum": tail, "candidates": []})
+        else:
+            how = "review" if near else "unknown"
+            found.append({"how": how, "tailnum": None, "candidates": sorted(near)})
+    return found
+
+
+# %% role="wrong" exercise="match" misconception="Every aircraft's number begins with N" caught="check" says="d942dn"
+def match(written, registry):
+    found = []
+    for text in written:
+        tail = (
+            re.sub(r"[^A-Z0-9]", "", text.upper()).replace("O", "0").replace("I", "1")
+        )
+        tail = tail if tail.startswith("N") or not tail else "N" + tail
+        near = set()
+        for known in registry:
+            short, long = sorted([tail, known], key=len)
+            for n in range(len(long)):
+                rest = long[:n] + long[n + 1 :]
+                same = len(short) == len(long)
+                if short == rest or (same and short[:n] + short[n + 1 :] == rest):
+                    near.add(known)
+        if tail in registry:
+            found.append({"how": "match", "tailnum": tail, "candidates": []})
+        else:
+            how = "review" if near else "unknown"
+            found.append({"how": how, "tailnum": None, "candidates": sorted(near)})
+    return found
+
+
+# %% role="wrong" exercise="match" misconception="A typo replaces a character" caught="check" says="N725M'"
+def match(written, registry):
+    found = []
+    for text in written:
+        tail = (
+            re.sub(r"[^A-Z0-9]", "", text.upper()).replace("O", "0").replace("I", "1")
+        )
+        tail = "N" + tail if tail[:1].isdigit() else tail
+        near = {
+            known
+            for known in registry
+            if len(known) == len(tail)
+            and sum(a != b for a, b in zip(known, tail, strict=True)) == 1
+        }
+        if tail in registry:
+            found.append({"how": "match", "tailnum": tail, "candidates": []})
+        else:
+            how = "review" if near else "unknown"
+            found.append({"how": how, "tailnum": None, "candidates": sorted(near)})
+    return found
+
+
+# %% [markdown] topics=["4.3-2"]
+# ## Break it: the job runs twice
+#
+# A job converts knots to metres a second, in place. It seems to fail, and the scheduler starts it again, and again.
+#
+# **Predict:** which winds are left after each run?
+
+# %%
+table = pd.DataFrame({"wind": [10.0, 20.0, None, 24.0, 60.0, 300.0], "filled": False})
+
+
+def naive(rows):
+    """Convert, drop what is far from the mean, fill."""
+    wind = rows["wind"] * 0.514444
+    wind = wind[~((wind - wind.mean()).abs() > 1.4 * wind.std())]
+    gap = wind.isna()
+    return pd.DataFrame({"wind": wind.fillna(wind.mean()), "filled": gap})
+
+
+for run in range(1, 4):
+    table = naive(table)
+    print(
+        f"run {run}: {table['wind'].round(1).tolist()}, filled {table['filled'].sum()}"
+    )
+
+# %% [markdown]
+# Three faults. The unit is not in the data. The limit is computed from the data, so a new run finds new outliers. The indicator
+# forgets.
+#
+# A step is *idempotent* if doing it again changes nothing. So the state stands in the row (unit, indicator), limits are
+# constants, and what was fitted comes from outside.
+
+# %% [markdown] topics=["4.3-2"]
+# ## All together
+#
+# The *quarantine* keeps what you cannot use, raw, with a reason. The *cleaning report* adds up: rows in are rows out plus
+# quarantine.
+
+# %% [markdown] role="task" exercise="clean" points=4 topics=["4.3-2"]
+# ### Clean, and prove it
+#
+# Write `clean(rows, medians)`. The frame has `id`, `station`, `time` (an instant), `wind` (may be null), `unit` and `filled`
+# (boolean); station and unit may be null, index labels may repeat. `medians` maps each station to a wind in m/s. Rules,
+# in this order, each for the rows that are left:
+#
+# | Rule | What it does |
+# |---|---|
+# | `station` | trimmed, in capitals, `KEWR`, `KJFK`, `KLGA` without the `K`; if then not EWR, JFK or LGA: quarantine |
+# | `unit` | `kt` and `mph` (exercise 1) become `m/s`; others: quarantine. Every wind is rounded to two places |
+# | `wind` | below 0 or above 60 m/s: quarantine |
+# | `repeat` | same station, time and wind (two nulls are the same): the smallest `id` stays, the others: quarantine |
+# | `conflict` | same station and time still twice: all of these: quarantine |
+# | `filled` | a missing wind becomes the median, `filled` true; true stays true |
+#
+# Return a dictionary:
+#
+# - `rows`: the clean rows, with the columns of the input
+# - `quarantine`: the others *as they came in*, and `reason`, the rule
+# - `report`: a dictionary with `in` and `out`, the rows; for each of the first five rules, the rows it put into quarantine;
+#   `converted`, the rows whose unit changed, wherever they end; `filled`, the gaps filled now
+#
+# On `rows`, a second run must change nothing.
+#
+# Why: somebody will ask where their row is.
+
+
+# %%
+def clean_pieces(rows, medians):
+    """Clean rows whose index labels are all 0, as concat leaves them."""
+    return clean(rows.set_axis([0] * len(rows)), medians)
+
+
+# %% role="answer" exercise="clean"
+def clean(rows: pd.DataFrame, medians: dict[str, float]) -> dict:
+    """Clean rows, quarantined rows, and a report that adds up."""
+    ### BEGIN SOLUTION
+    raw = rows.reset_index(drop=True)
+    left = raw.sort_values("id")
+    report = {"in": len(raw)}
+    bad = []
+
+    def quarantine(rule, mask):
+        nonlocal left
+        bad.append(raw.loc[left.index[mask]].assign(reason=rule))
+        left = left[~mask]
+        report[rule] = mask.sum()
+
+    name = left["station"].str.strip().str.upper()
+    left["station"] = name.replace({"KEWR": "EWR", "KJFK": "JFK", "KLGA": "LGA"})
+    quarantine("station", ~left["station"].isin(["EWR", "JFK", "LGA"]))
+    factor = left["unit"].map({"kt": 1852 / 3600, "mph": 0.44704, "m/s": 1})
+    quarantine("unit", factor.isna())
+    report["converted"] = (left["unit"] != "m/s").sum()
+    left = left.assign(wind=(left["wind"] * factor).round(2), unit="m/s")
+    quarantine("wind", (left["wind"] < 0) | (left["wind"] > 60))
+    quarantine("repeat", left.duplicated(["station", "time", "wind"]))
+    quarantine("conflict", left.duplicated(["station", "time"], keep=False))
+    gap = left["wind"].isna()
+    report["filled"] = gap.sum()
+    left = left.assign(
+        wind=left["wind"].fillna(left["station"].map(medians)),
+        filled=left["filled"] | gap,
+    )
+    report["out"] = len(left)
+    return {"rows": left, "quarantine": pd.concat(bad), "report": report}
+    ### END SOLUTION
+
+
+# %% role="check" exercise="clean"
+with lab.check("clean") as answer:
+    answer.value("clean")
+    names = ["id", "station", "time", "wind", "unit", "filled"]
+    medians = {"EWR": 4.12, "JFK": 4.63, "LGA": 4.63}
+    # Each row is followed by its mended station, wind and filled, or by the reason.
+    for rows in [
+        [
+            (1, " kewr", "01:00", 10.0, "kt", False, ("EWR", 5.14, False)),
+            (2, "EWR", "02:00", 20.0, "mph", False, ("EWR", 8.94, False)),
+            (3, "KLga", "03:00", 5.557, "m/s", False, ("LGA", 5.56, False)),
+            (4, "KBOS", "01:00", 9.0, "kt", False, "station"),
+            (5, "KLGAK", "01:00", 9.0, "kt", False, "station"),
+            (6, None, "04:00", 9.0, "m/s", False, "station"),
+        ],
+        [
+            (1, "LGA", "01:00", 9.0, "KMT", False, "unit"),
+            (2, "LGA", "01:00", 9.0, None, False, "unit"),
+            (3, "LGA", "01:00", 911.0, "kt", False, "wind"),
+            (4, "LGA", "02:00", -1.0, "kt", False, "wind"),
+            (5, "LGA", "03:00", 100.0, "kt", False, ("LGA", 51.44, False)),
+            (6, "LGA", "04:00", 60.0, "m/s", False, ("LGA", 60.0, False)),
+            (7, "LGA", "05:00", 0.0, "m/s", False, ("LGA", 0.0, False)),
+        ],
+        [
+            (9, "EWR", "01:00", 10.0, "kt", False, "repeat"),
+            (2, "KEWR", "01:00", 10.0, "kt", False, ("EWR", 5.14, False)),
+            (5, "KJFK", "01:00", 12.0, "kt", False, "conflict"),
+            (4, "JFK", "01:00", 13.0, "kt", False, "conflict"),
+            (6, "jfk", "02:00", 13.0, "kt", False, ("JFK", 6.69, False)),
+        ],
+        [
+            (1, "EWR", "01:00", None, "m/s", False, ("EWR", 4.12, True)),
+            (2, "JFK", "02:00", None, "kt", False, ("JFK", 4.63, True)),
+            (3, "jfk", "02:00", None, "m/s", False, "repeat"),
+            (4, "JFK", "05:00", 4.63, "m/s", False, "conflict"),
+            (5, "JFK", "05:00", None, "m/s", False, "conflict"),
+            (6, "LGA", "04:00", 4.63, "m/s", True, ("LGA", 4.63, True)),
+        ],
+    ]:
+        given = pd.DataFrame([row[:6] for row in rows], columns=names)
+        given["time"] = pd.to_datetime("2013-02-12 " + given["time"], utc=True)
+        asked = f"of {[row[:6] for row in rows]} ({', '.join(names)})"
+        good = [row for row in rows if not isinstance(row[6], str)]
+        mended = given[given["id"].isin([row[0] for row in good])].assign(
+            station=[row[6][0] for row in good],
+            wind=[row[6][1] for row in good],
+            unit="m/s",
+            filled=[row[6][2] for row in good],
+        )
+        result = answer.call("clean_pieces", given, medians)
+        answer.same_rows(result["rows"], mended, asked=f"rows {asked}", key=["id"])
+        reasons = {row[0]: row[6] for row in rows if isinstance(row[6], str)}
+        bad = given[given["id"].isin(reasons)]
+        answer.same_rows(
+            result["quarantine"],
+            bad.assign(reason=bad["id"].map(reasons)),
+            asked=f"the quarantine {asked}",
+            key=["id"],
+        )
+        taken = [*reasons.values()]
+        rules = ["station", "unit", "wind", "repeat", "conflict"]
+        known = [row for row in rows if row[6] not in ("station", "unit")]
+        expected = {rule: taken.count(rule) for rule in rules}
+        expected |= {"in": len(rows), "out": len(good)}
+        expected |= {"converted": sum(row[4] != "m/s" for row in known)}
+        expected |= {"filled": sum(row[3] is None for row in good)}
+        answer.equal(result["report"], expected, asked=f"a report {asked}")
+        again = answer.call("clean", result["rows"], medians)
+        answer.idempotent(
+            result["rows"], again["rows"], asked=f"the same rows again, {asked}"
+        )
+
+# %% role="hidden" exercise="clean"
+with lab.check("clean", hidden=True) as answer:
+    draw = answer.random
+    names = ["id", "station", "time", "wind", "unit", "filled"]
+    medians = {"EWR": 4.12, "JFK": 4.63, "LGA": 5.14}
+    day = datetime(2013, 2, 12, tzinfo=UTC)
+    factors = {"kt": 1852 / 3600, "mph": 1609.344 / 3600, "m/s": 1}
+    stations = [" ewr", "KEWR", "JFK", "kjfk ", "LGA", "Lga", "KK", "KSJU", "XKJFK"]
+    rows = []
+    for number in draw.sample(range(1000), 160):
+        wind = draw.choice([None, 0, 10, 11, 12, 90, 135, -2])
+        row = [number, draw.choice(stations + ["EWR"] * 4)]
+        row += [day + timedelta(hours=draw.randrange(30)), wind]
+        rows.append([*row, draw.choice(["kt", "kt", "mph", "m/s", "knots"]), False])
+    left, reason = {}, {}
+    counts = {"in": 160, "converted": 0, "filled": 0}
+    for number, station, moment, wind, unit, _ in sorted(rows):
+        code = station.strip().upper()
+        code = code[1:] if len(code) == 4 and code[0] == "K" else code
+        value = None if wind is None else round(wind * factors.get(unit, 1), 2)
+        if code not in medians:
+            reason[number] = "station"
+        elif unit not in factors:
+            reason[number] = "unit"
+        else:
+            counts["converted"] += unit != "m/s"
+            if value is not None and not 0 <= value <= 60:
+                reason[number] = "wind"
+            elif value in left.setdefault((code, moment), {}):
+                reason[number] = "repeat"
+            else:
+                left[code, moment][value] = number
+    clean_rows = []
+    for (code, moment), winds in left.items():
+        if len(winds) > 1:
+            reason |= dict.fromkeys(winds.values(), "conflict")
+            continue
+        for value, number in winds.items():
+            counts["filled"] += value is None
+            filled = medians[code] if value is None else value
+            clean_rows.append([number, code, moment, filled, "m/s", value is None])
+    for rule in ("station", "unit", "wind", "repeat", "conflict"):
+        counts[rule] = [*reason.values()].count(rule)
+    given = pd.DataFrame(rows, columns=names)
+    result = answer.call("clean", given, medians)
+    answer.same_rows(
+        result["rows"],
+        pd.DataFrame(clean_rows, columns=names),
+        asked="the clean rows of 160 invented ones",
+        key=["id"],
+    )
+    bad = given[given["id"].isin(reason)]
+    answer.same_rows(
+        result["quarantine"],
+        bad.assign(reason=bad["id"].map(reason)),
+        asked="the quarantine of 160 invented rows",
+        key=["id"],
+    )
+    answer.equal(
+        result["report"],
+        counts | {"out": len(clean_rows)},
+        asked="the report on 160 invented rows",
+    )
+    again = answer.call("clean", result["rows"], medians)
+    rules = ["station", "unit", "wind", "repeat", "conflict", "converted", "filled"]
+    answer.equal(
+        again["report"],
+        dict.fromkeys(rules, 0) | dict.fromkeys(["in", "out"], len(clean_rows)),
+        asked="a report on a second run, on the rows of the first",
+    )
+
+# %% [markdown] role="hint" exercise="clean"
+# Where does a raw row come from when it is already half repaired? Which steps would do something to a row that is
+# clean?
+
+# %% [markdown] role="hint" exercise="clean"
+# Keep the raw frame, and let the working frame keep its index: `raw.loc[left.index[mask]]` are the raw rows. Sort by `id`, so that
+# `duplicated` spares the smallest. One helper puts a mask into quarantine and counts it.
+
+# %% [markdown] role="hint" exercise="clean"
+# ```python
+# raw = rows.reset_index(drop=True)
+# left = raw.sort_values("id")
+# report, bad = {"in": len(raw)}, []
+#
+# def quarantine(rule, mask):
+#     nonlocal left
+#     bad.append(raw.loc[...].assign(reason=rule))
+#     left = left[...]
+#     report[rule] = ...
+#
+# left["station"] = ...
+# quarantine("station", ...)
+# factor = left["unit"].map(...)
+# quarantine("unit", ...)
+# ...
+# return {"rows": left, "quarantine": pd.concat(bad), "report": report}
+# ```
+
+
+# %% role="right" exercise="clean"
+def clean(rows, medians):
+    factors = {"kt": 1852 / 3600, "mph": 1609.344 / 3600, "m/s": 1}
+    rules = ["station", "unit", "wind", "repeat", "conflict", "converted", "filled"]
+    report = {"in": len(rows)} | dict.fromkeys(rules, 0)
+    held, groups = [], {}
+
+    def hold(row, rule):
+        held.append(row | {"reason": rule})
+        report[rule] += 1
+
+    for row in sorted(rows.to_dict("records"), key=lambda row: row["id"]):
+        station = str(row["station"]).strip().upper()
+        if station in ("KEWR", "KJFK", "KLGA"):
+            station = station[1:]
+        if station not in ("EWR", "JFK", "LGA"):
+            hold(row, "station")
+            continue
+        if row["unit"] not in factors:
+            hold(row, "unit")
+            continue
+        report["converted"] += row["unit"] != "m/s"
+        wind = None
+        if not pd.isna(row["wind"]):
+            wind = round(row["wind"] * factors[row["unit"]], 2)
+            if wind < 0 or wind > 60:
+                hold(row, "wind")
+                continue
+        group = groups.setdefault((station, row["time"]), {})
+        if wind in group:
+            hold(row, "repeat")
+        else:
+            mended = {"station": station, "wind": wind, "unit": "m/s"}
+            group[wind] = row, row | mended
+    result = []
+    for group in groups.values():
+        for row, mended in group.values():
+            if len(group) > 1:
+                hold(row, "conflict")
+            else:
+                if mended["wind"] is None:
+                    mended |= {"wind": medians[mended["station"]], "filled": True}
+                    report["filled"] += 1
+                result.append(mended)
+    report["out"] = len(result)
+    names = list(rows.columns)
+    return {
+        "rows": pd.DataFrame(result, columns=names),
+        "quarantine": pd.DataFrame(held, columns=[*names, "reason"]),
+        "report": report,
+    }
+
+
+# %% role="wrong" exercise="clean" misconception="The quarantine holds rows as far as they were cleaned" caught="check" says="quarantine of"
+def clean(rows, medians):
+    left = rows.reset_index(drop=True).sort_values("id")
+    bad, report = [], {"in": len(rows)}
+
+    def quarantine(rule, mask):
+        nonlocal left
+        bad.append(left[mask].assign(reason=rule))
+        left = left[~mask]
+        report[rule] = int(mask.sum())
+
+    name = left["station"].str.strip().str.upper()
+    left["station"] = name.str.replace(r"^K(?=EWR$|JFK$|LGA$)", "", regex=True)
+    quarantine("station", ~left["station"].isin(["EWR", "JFK", "LGA"]))
+    factor = left["unit"].map({"kt": 1852 / 3600, "mph": 0.44704, "m/s": 1})
+    quarantine("unit", factor.isna())
+    report["converted"] = int((left["unit"] != "m/s").sum())
+    left = left.assign(wind=(left["wind"] * factor).round(2), unit="m/s")
+    quarantine("wind", (left["wind"] < 0) | (left["wind"] > 60))
+    quarantine("repeat", left.duplicated(["station", "time", "wind"]))
+    quarantine("conflict", left.duplicated(["station", "time"], keep=False))
+    gap = left["wind"].isna()
+    report["filled"] = int(gap.sum())
+    left = left.assign(
+        wind=left["wind"].fillna(left["station"].map(medians)),
+        filled=left["filled"] | gap,
+    )
+    report["out"] = len(left)
+    return {"rows": left, "quarantine": pd.concat(bad), "report": report}
+
+
+# %% role="wrong" exercise="clean" misconception="The indicator says what this run filled" caught="check" says="column filled"
+def clean(rows, medians):
+    raw = rows.reset_index(drop=True)
+    left, bad, report = raw.sort_values("id"), [], {"in": len(raw)}
+
+    def quarantine(rule, mask):
+        nonlocal left
+        bad.append(raw.loc[left.index[mask]].assign(reason=rule))
+        left = left[~mask]
+        report[rule] = int(mask.sum())
+
+    name = left["station"].str.strip().str.upper()
+    left["station"] = name.str.replace(r"^K(?=EWR$|JFK$|LGA$)", "", regex=True)
+    quarantine("station", ~left["station"].isin(["EWR", "JFK", "LGA"]))
+    factor = left["unit"].map({"kt": 1852 / 3600, "mph": 0.44704, "m/s": 1})
+    quarantine("unit", factor.isna())
+    report["converted"] = int((left["unit"] != "m/s").sum())
+    left = left.assign(wind=(left["wind"] * factor).round(2), unit="m/s")
+    quarantine("wind", (left["wind"] < 0) | (left["wind"] > 60))
+    quarantine("repeat", left.duplicated(["station", "time", "wind"]))
+    quarantine("conflict", left.duplicated(["station", "time"], keep=False))
+    gap = left["wind"].isna()
+    report["filled"] = int(gap.sum())
+    filled = left["wind"].fillna(left["station"].map(medians))
+    left = left.assign(wind=filled, filled=gap)
+    report["out"] = len(left)
+    return {"rows": left, "quarantine": pd.concat(bad), "report": report}
+
+
+# %% role="wrong" exercise="clean" misconception="The unit need not be changed in the data" caught="check" says="column unit"
+def clean(rows, medians):
+    raw = rows.reset_index(drop=True)
+    left, bad, report = raw.sort_values("id"), [], {"in": len(raw)}
+
+    def quarantine(rule, mask):
+        nonlocal left
+        bad.append(raw.loc[left.index[mask]].assign(reason=rule))
+        left = left[~mask]
+        report[rule] = int(mask.sum())
+
+    name = left["station"].str.strip().str.upper()
+    left["station"] = name.str.replace(r"^K(?=EWR$|JFK$|LGA$)", "", regex=True)
+    quarantine("station", ~left["station"].isin(["EWR", "JFK", "LGA"]))
+    factor = left["unit"].map({"kt": 1852 / 3600, "mph": 0.44704, "m/s": 1})
+    quarantine("unit", factor.isna())
+    report["converted"] = int((left["unit"] != "m/s").sum())
+    left = left.assign(wind=(left["wind"] * factor).round(2))
+    quarantine("wind", (left["wind"] < 0) | (left["wind"] > 60))
+    quarantine("repeat", left.duplicated(["station", "time", "wind"]))
+    quarantine("conflict", left.duplicated(["station", "time"], keep=False))
+    gap = left["wind"].isna()
+    report["filled"] = int(gap.sum())
+    left = left.assign(
+        wind=left["wind"].fillna(left["station"].map(medians)),
+        filled=left["filled"] | gap,
+    )
+    report["out"] = len(left)
+    return {"rows": left, "quarantine": pd.concat(bad), "report": report}
+
+
+# %% role="wrong" exercise="clean" misconception="Of two contradicting rows, the first is right" caught="check" says="should not be there"
+def clean(rows, medians):
+    raw = rows.reset_index(drop=True)
+    left, bad, report = raw.sort_values("id"), [], {"in": len(raw)}
+
+    def quarantine(rule, mask):
+        nonlocal left
+        bad.append(raw.loc[left.index[mask]].assign(reason=rule))
+        left = left[~mask]
+        report[rule] = int(mask.sum())
+
+    name = left["station"].str.strip().str.upper()
+    left["station"] = name.str.replace(r"^K(?=EWR$|JFK$|LGA$)", "", regex=True)
+    quarantine("station", ~left["station"].isin(["EWR", "JFK", "LGA"]))
+    factor = left["unit"].map({"kt": 1852 / 3600, "mph": 0.44704, "m/s": 1})
+    quarantine("unit", factor.isna())
+    report["converted"] = int((left["unit"] != "m/s").sum())
+    left = left.assign(wind=(left["wind"] * factor).round(2), unit="m/s")
+    quarantine("wind", (left["wind"] < 0) | (left["wind"] > 60))
+    quarantine("repeat", left.duplicated(["station", "time", "wind"]))
+    quarantine("conflict", left.duplicated(["station", "time"]))
+    gap = left["wind"].isna()
+    report["filled"] = int(gap.sum())
+    left = left.assign(
+        wind=left["wind"].fillna(left["station"].map(medians)),
+        filled=left["filled"] | gap,
+    )
+    report["out"] = len(left)
+    return {"rows": left, "quarantine": pd.concat(bad), "report": report}
+
+
+# %% role="wrong" exercise="clean" misconception="Gaps are filled first, so that no rule meets a null" caught="check" says="rows of"
+def clean(rows, medians):
+    raw = rows.reset_index(drop=True)
+    left, bad, report = raw.sort_values("id"), [], {"in": len(raw)}
+
+    def quarantine(rule, mask):
+        nonlocal left
+        bad.append(raw.loc[left.index[mask]].assign(reason=rule))
+        left = left[~mask]
+        report[rule] = int(mask.sum())
+
+    name = left["station"].str.strip().str.upper()
+    left["station"] = name.str.replace(r"^K(?=EWR$|JFK$|LGA$)", "", regex=True)
+    quarantine("station", ~left["station"].isin(["EWR", "JFK", "LGA"]))
+    gap = left["wind"].isna()
+    report["filled"] = int(gap.sum())
+    left = left.assign(
+        wind=left["wind"].fillna(left["station"].map(medians)),
+        filled=left["filled"] | gap,
+    )
+    factor = left["unit"].map({"kt": 1852 / 3600, "mph": 0.44704, "m/s": 1})
+    quarantine("unit", factor.isna())
+    report["converted"] = int((left["unit"] != "m/s").sum())
+    left = left.assign(wind=(left["wind"] * factor).round(2), unit="m/s")
+    quarantine("wind", (left["wind"] < 0) | (left["wind"] > 60))
+    quarantine("repeat", left.duplicated(["station", "time", "wind"]))
+    quarantine("conflict", left.duplicated(["station", "time"], keep=False))
+    report["out"] = len(left)
+    return {"rows": left, "quarantine": pd.concat(bad), "report": report}
+
+
+# %% role="wrong" exercise="clean" misconception="A report counts the rows that a rule would hit, whatever came before" caught="check" says="report"
+def clean(rows, medians):
+    raw = rows.reset_index(drop=True)
+    left, bad, report = raw.sort_values("id"), [], {"in": len(raw)}
+    report["converted"] = int((raw["unit"] != "m/s").sum())
+    report["filled"] = int(raw["wind"].isna().sum())
+
+    def quarantine(rule, mask):
+        nonlocal left
+        bad.append(raw.loc[left.index[mask]].assign(reason=rule))
+        left = left[~mask]
+        report[rule] = int(mask.sum())
+
+    name = left["station"].str.strip().str.upper()
+    left["station"] = name.str.replace(r"^K(?=EWR$|JFK$|LGA$)", "", regex=True)
+    quarantine("station", ~left["station"].isin(["EWR", "JFK", "LGA"]))
+    factor = left["unit"].map({"kt": 1852 / 3600, "mph": 0.44704, "m/s": 1})
+    quarantine("unit", factor.isna())
+    left = left.assign(wind=(left["wind"] * factor).round(2), unit="m/s")
+    quarantine("wind", (left["wind"] < 0) | (left["wind"] > 60))
+    quarantine("repeat", left.duplicated(["station", "time", "wind"]))
+    quarantine("conflict", left.duplicated(["station", "time"], keep=False))
+    gap = left["wind"].isna()
+    left = left.assign(
+        wind=left["wind"].fillna(left["station"].map(medians)),
+        filled=left["filled"] | gap,
+    )
+    report["out"] = len(left)
+    return {"rows": left, "quarantine": pd.concat(bad), "report": report}
+
+
+# %% role="wrong" exercise="clean" misconception="An index label names one row" caught="check" says="rows of"
+def clean(rows, medians):
+    raw = rows
+    left = raw.sort_values("id")
+    report = {"in": len(raw)}
+    bad = []
+
+    def quarantine(rule, mask):
+        nonlocal left
+        bad.append(raw.loc[left.index[mask]].assign(reason=rule))
+        left = left.drop(left.index[mask])
+        report[rule] = mask.sum()
+
+    name = left["station"].str.strip().str.upper()
+    left["station"] = name.replace({"KEWR": "EWR", "KJFK": "JFK", "KLGA": "LGA"})
+    quarantine("station", ~left["station"].isin(["EWR", "JFK", "LGA"]))
+    factor = left["unit"].map({"kt": 1852 / 3600, "mph": 0.44704, "m/s": 1})
+    quarantine("unit", factor.isna())
+    report["converted"] = (left["unit"] != "m/s").sum()
+    left = left.assign(wind=(left["wind"] * factor).round(2), unit="m/s")
+    quarantine("wind", (left["wind"] < 0) | (left["wind"] > 60))
+    quarantine("repeat", left.duplicated(["station", "time", "wind"]))
+    quarantine("conflict", left.duplicated(["station", "time"], keep=False))
+    gap = left["wind"].isna()
+    report["filled"] = gap.sum()
+    left = left.assign(
+        wind=left["wind"].fillna(left["station"].map(medians)),
+        filled=left["filled"] | gap,
+    )
+    report["out"] = len(left)
+    return {"rows": left, "quarantine": pd.concat(bad), "report": report}
+
+
+# %% role="wrong" exercise="clean" misconception="A pipeline remembers what it has loaded" caught="check" says="the same rows again"
+LOADED = set()
+
+
+def clean(rows, medians):
+    raw = rows.reset_index(drop=True)
+    left = raw.sort_values("id")
+    report = {"in": len(raw)}
+    bad = []
+
+    def quarantine(rule, mask):
+        nonlocal left
+        bad.append(raw.loc[left.index[mask]].assign(reason=rule))
+        left = left[~mask]
+        report[rule] = mask.sum()
+
+    name = left["station"].str.strip().str.upper()
+    left["station"] = name.replace({"KEWR": "EWR", "KJFK": "JFK", "KLGA": "LGA"})
+    quarantine("station", ~left["station"].isin(["EWR", "JFK", "LGA"]))
+    factor = left["unit"].map({"kt": 1852 / 3600, "mph": 0.44704, "m/s": 1})
+    quarantine("unit", factor.isna())
+    report["converted"] = (left["unit"] != "m/s").sum()
+    left = left.assign(wind=(left["wind"] * factor).round(2), unit="m/s")
+    quarantine("wind", (left["wind"] < 0) | (left["wind"] > 60))
+    repeats = left.duplicated(["station", "time", "wind"])
+    keys = [*zip(left["id"], left["station"], left["time"], left["wind"], strict=True)]
+    quarantine(
+        "repeat", repeats | left["id"].isin([key[0] for key in keys if key in LOADED])
+    )
+    LOADED.update(keys)
+    quarantine("conflict", left.duplicated(["station", "time"], keep=False))
+    gap = left["wind"].isna()
+    report["filled"] = gap.sum()
+    left = left.assign(
+        wind=left["wind"].fillna(left["station"].map(medians)),
+        filled=left["filled"] | gap,
+    )
+    report["out"] = len(left)
+    return {"rows": left, "quarantine": pd.concat(bad), "report": report}
+
+
+# %% [markdown]
+# February's real weather with invented dirt, medians from January, then a second run.
+
+# %%
+draw = random.Random(4)
+dirty = WEATHER[WEATHER["month"] == 2].reset_index(drop=True)
+dirty = dirty.rename(columns={"origin": "station", "time_hour": "time"})
+dirty = dirty.assign(id=dirty.index, filled=False, unit="mph", wind=dirty["wind_speed"])
+dirty["station"] = [draw.choice(["", "K", " "]) + name for name in dirty["station"]]
+for name, value in {"unit": "?", "wind": None}.items():
+    dirty[name] = dirty[name].mask([draw.random() < 0.01 for _ in dirty.index], value)
+dirty = dirty[["id", "station", "time", "wind", "unit", "filled"]]
+again = dirty.sample(50, random_state=4).assign(id=lambda rows: rows["id"] + 5000)
+dirty = pd.concat([dirty, again[:40], again[40:].assign(wind=7.0)])
+january = WEATHER[WEATHER["month"] == 1].groupby("origin")["wind_speed"].median()
+MEDIANS = (january * 0.44704).round(2).to_dict()
+first = clean(dirty, MEDIANS) or {"rows": dirty, "report": {}}
+second = clean(first["rows"], MEDIANS) or {"report": {}}
+print(pd.DataFrame({"first": first["report"], "second": second["report"]}).to_string())
+
+# %% [markdown]
+# ## What you can do now
+#
+# | You can | Remember |
+# |---|---|
+# | read units | convert, then judge |
+# | find instants | count in UTC, read the clock there |
+# | find duplicates | first say what one thing is |
+# | flag outliers | physics, then a robust yardstick |
+# | fill gaps | ask why, fit on training rows, keep an indicator |
+# | match keys | tidy what cannot matter, ask about the rest |
+# | clean | raw rows in quarantine, counts that add up |
+#
+# **New words.** *MAD*: median absolute deviation. *Leak*: knowledge in training that real life lacks. *Idempotent*: twice is
+# once. *Quarantine*: rows set aside, raw, with a reason.
+#
+# **Read on.** scikit-learn documentation, "Common pitfalls and recommended practices" (2026). D. B. Rubin, "Inference
+# and Missing Data", *Biometrika* 63 (1976).
+
+# %%
+lab.close()
