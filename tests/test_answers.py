@@ -21,8 +21,27 @@ def stub(answer: str) -> str:
     return re.sub(f"{BEGIN}.*{END}", "# your code here", answer, flags=re.DOTALL)
 
 
+Outcomes = dict[tuple[str, str], tuple[str, str, str]]
+
+
+def outcomes(lab_name: str, tmp: str) -> Outcomes:
+    """What run() returns, or raises, each time; it runs once for each lab."""
+    found = ran(lab_name, tmp)
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
 @functools.cache
-def outcomes(lab_name: str, tmp: str) -> dict[tuple[str, str], tuple[str, str, str]]:
+def ran(lab_name: str, tmp: str) -> Outcomes | Exception:
+    # A failure is remembered too: a hundred cases would run the lab again, for an hour.
+    try:
+        return run(lab_name, tmp)
+    except Exception as error:
+        return error
+
+
+def run(lab_name: str, tmp: str) -> Outcomes:
     """Run all variants of all answers in one kernel.
 
     Returns by (exercise, variant): where it was stopped ("", "answer", "check" or "hidden"), the
@@ -49,12 +68,12 @@ def outcomes(lab_name: str, tmp: str) -> dict[tuple[str, str], tuple[str, str, s
     notebook = new_notebook(cells=cells)
     client = NotebookClient(
         notebook,
-        timeout=60,
+        timeout=180,
         resources={"metadata": {"path": tmp}},
         extra_arguments=["--IPKernelApp.log_level=40"],
     )
     client.execute()
-    found: dict[tuple[str, str], tuple[str, str, str]] = {}
+    found: Outcomes = {}
     for key, cell in zip(keys, notebook.cells, strict=True):
         errors = [o for o in cell.outputs if o.output_type == "error"]
         if key is None:
