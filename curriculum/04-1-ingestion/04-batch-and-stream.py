@@ -123,7 +123,7 @@ for name, hour in {"nightly": 0, "hourly": 16, "now": 17}.items():
 #
 # - An event has `happened` and `arrived`.
 # - A run has `start` and `end`. It reads all that has arrived by its start (that minute included). From its
-#   end on, its answer is shown, until the next run ends. At first, the answer is empty.
+#   end on, its answer is shown, until the next run ends. Runs do not overlap. At first, the answer is empty.
 #
 # Return the age at each moment, as a list: the time since the oldest event that has happened by then and is
 # not in the answer shown; 0 if there is none.
@@ -330,7 +330,7 @@ picture(
 
 # %% [markdown]
 # No schedule is fresher than its source: a message that was 150 minutes on its way makes every answer
-# old.
+# old: *event time* is not *processing time*.
 
 # %% [markdown] topics=["4.1-2"]
 # ## A topic has no end
@@ -717,11 +717,11 @@ fresh()
 #
 # Write `count(db, events)`. An event is a dictionary with `id`, `origin`, `departed` (text in ISO 8601) and
 # `delay`. If its `id` is not in the table `seen`, add the event to `seen`, and one departure and the delay to the
-# row of `board` for its `origin` and full `hour`. Else it changes nothing.
+# row of `board` for its `origin` and the `hour` it began. Else it changes nothing.
 #
 # Others add to `board` at the same time: lose no addition. Do not commit, the caller does.
 #
-# Example: flights leave EWR at 10:05 and 10:40, 12 and 3 minutes late: EWR, 10:00, 2 departures, 15 minutes.
+# Example: EWR at 10:05 and 10:40, 12 and 3 minutes late: EWR, 10:00, 2 departures, 15 minutes.
 #
 # Why: sums kept by a stream drift away from the truth without a sound.
 
@@ -1401,8 +1401,8 @@ with connect() as db, db.cursor() as cursor:
 # | `"departures"` | `id`, `origin`, `departed` (`timestamptz`), `delay` (`integer`), `day` (`date`, by New York's clock): for each `id`, the readable message with the highest `place` |
 # | `"rejects"` | `part`, `place` of each message that is not readable |
 #
-# Readable: `id` and `origin` are there, `departed` is valid as a `timestamptz`, the delay (by either name) as an
-# `integer`. All messages of one `id` are in one partition.
+# Readable: `id` and `origin` are there, `departed` is valid as a `timestamptz`, the delay (by either name, never both)
+# as an `integer`. All messages of one `id` are in one partition.
 #
 # Why: at the third change, nothing is lost, and you know how much you cannot read.
 
@@ -2140,7 +2140,8 @@ with connect() as db:
 # `first` to `last` (dates, both included) that has no row in `done` for this `run` (a text), replace the day's rows of
 # `daily` by what the view `departures` gives, as in `AGAIN`, and note `run` and `day` in `done`.
 #
-# Each day is one transaction. Leave other days alone. Nobody who reads `daily` or writes `raw` may wait. Use `connect`.
+# Each day is one transaction (psycopg opens one with the first statement; `with db.transaction():` after that commits
+# nothing). Leave other days alone. Nobody who reads `daily` or writes `raw` may wait. Use `connect`.
 #
 # Why: a backfill of three years fails at some day, and must go on there.
 
@@ -2270,7 +2271,7 @@ with lab.check("backfill") as answer:
         answer.true(
             {3, 4, 5} <= {*found["old days seen"]},
             asked="one new day after the other for a reader, of four in all",
-            found=f"a reader for whom {found['old days seen']} days were still old",
+            found=f"a reader for whom {found['old days seen']} days were still old, before the last commit",
         )
         answer.equal(
             found["again"],
@@ -2517,8 +2518,8 @@ def backfill(run, first, last):
 #
 # A *poison pill* is a message that no program can read: a loader that fails at it fails there for ever. It must go
 # aside, as it is. `jsonb` is stricter than Python: it refuses `NaN` and `\u0000`. An error ends the whole transaction,
-# unless a *savepoint* surrounds the statement: in psycopg, a block `with db.transaction():` inside another one. The
-# outermost block, or one where nothing was executed before, is no savepoint: it commits at its end.
+# unless a *savepoint* surrounds the statement: in psycopg, a block `with db.transaction():` inside another one. A
+# block where nothing was executed before commits at its end.
 
 # %%
 fresh()

@@ -25,7 +25,7 @@
 # | Python functions | every answer is one |
 # | the labs *APIs*, *Change data capture* | *idempotent*, *at least once* come from there |
 #
-# PostgreSQL and Valkey, the free fork of Redis, are the real ones (label: engine). `db` is a connection of
+# PostgreSQL and Valkey, the BSD-licensed fork of Redis, are the real ones (label: engine). `db` is a connection of
 # psycopg in which each statement commits itself; what belongs together stands in `with db.transaction():`.
 # `client` is redis-py's client of Valkey. Checks empty both. The flights are real, the partners invented.
 
@@ -1389,7 +1389,7 @@ print(asked([("", 0.05), ("la", 2), ("a", 2), ("a", 2)], next_reply))
 #   an `id` of its own, also for the same question.
 # - Replies come to the list `address`, as JSON with `id` and `answer`. Return the `answer` to this very
 #   request, whatever it is. Nobody else reads this list: throw other replies away.
-# - Return `None` when `timeout` seconds have passed since the call, whatever else came.
+# - Return `None` when `timeout` seconds (fewer than 3) have passed since the call, whatever else came.
 #
 # `asked([("", 0.05), ("la", 2)])` should be `[None, "gate C2"]`.
 #
@@ -1577,12 +1577,17 @@ kv.restart()
 pending = queue.xpending("delays", "board")
 print(f"after the kill: {queue.xlen('delays')} entries, {pending['pending']} pending")
 
+# %% [markdown]
+# The stream kept all, because our Valkey writes each change into an *append-only file* (`appendonly yes`). By
+# default a kill costs what came after the last snapshot.
+
 # %% [markdown] role="task" exercise="subscribe" points=3 topics=["4.1-5"]
 # ### Hear every event
 #
 # Write `listen(client, group, member, idle, effect)` for the stream `delays`.
 #
-# - If there is no such group yet, create it, so that it hears the stream from its first entry on.
+# - If there is no such group yet, create it, so that it hears the stream from its first entry on. There may be
+#   no stream yet, either.
 # - The member handles, until nothing is left: what is pending with itself; what has been pending with another
 #   member for `idle` milliseconds; what is new.
 # - Handling is to call `effect(fields)`. If the power fails in it, the entry must come again.
@@ -1688,6 +1693,12 @@ with lab.check("subscribe") as answer:
         {"board": six},
         asked="all events, two of them from another member, idle for more than 0 ms",
     )
+    early = [("listen", "board", "a", 60_000), ("publish", 6)]
+    answer.equal(
+        answer.call("heard", [*early, ("listen", "board", "a", 60_000)]),
+        {"board": six},
+        asked="six events of a stream that was not there when the group first listened",
+    )
 
 # %% role="hidden" exercise="subscribe"
 with lab.check("subscribe", hidden=True) as answer:
@@ -1714,7 +1725,8 @@ with lab.check("subscribe", hidden=True) as answer:
 # %% [markdown] role="hint" exercise="subscribe"
 # Valkey's pages on `XGROUP CREATE` (`0` or `$`?), `XREADGROUP` (`>` or `0`?) and `XAUTOCLAIM`, which takes
 # a hundred at a time and returns where to go on, `0-0` at the end. In redis-py: `xautoclaim(stream, group,
-# member, idle, start)`. A group that exists raises `redis.ResponseError`.
+# member, idle, start)`. A group that exists raises `redis.ResponseError`; so does a stream that does not, unless
+# `mkstream` is true.
 
 # %% [markdown] role="hint" exercise="subscribe"
 # ```python
@@ -1983,7 +1995,7 @@ fresh()
 #   stream `delays` has the fields `message` (the `id`) and `body` (JSON). It marks the row as `sent`.
 #
 # After a power cut, the next call, even with no changes, publishes what was committed. Between your steps,
-# others may commit rows, even with a lower `id`.
+# others may commit rows, even with a lower `id`: it is drawn before the commit.
 #
 # Why: so a service tells others the truth.
 
@@ -2019,7 +2031,9 @@ def published(flights, changes, every=1):
         wrong = [id for id in {**real, **told} if real.get(id) != told.get(id, 0)]
         ours = [number for number in numbers if number > 0]
         set_delays(db, client, [])
-        fault = f"after a cut before step {cut}: {wrong[:3]}" if wrong else ""
+        fault = (
+            f"after a cut before step {cut}, told wrongly: {wrong[:3]}" if wrong else ""
+        )
         if ours != sorted(ours):
             fault = f"after a cut before step {cut}, out of order: {ours}"
         if calm or fault:
@@ -2887,11 +2901,11 @@ print("accepted, although there is no 30 February")
 # |---|---|
 # | `deliveries` | `number`, `hashes` (JSON, `{name: sha256}`): what was taken |
 # | `outbox` | `body` (JSON) and others, as before |
-# | `refusals` | `delivery`, `file`, `line` (from 1), `reason`, `original` (the text of the line) |
+# | `refusals` | `delivery`, `file`, `line` (from 1), `reason` (a text that tells faults apart), `original` (the text of the line) |
 #
 # Take a complete delivery as a whole or not at all. Each line of each file goes into `outbox`, translated by
 # `from_handler`. A line that is no JSON, breaks the contract `HANDLER`, or cannot be translated goes into
-# `refusals`. Other words change nothing.
+# `refusals`; `NaN` and `\u0000` do not occur. Files are in UTF-8. Other words change nothing.
 #
 # At the end, `set_delays(db, client, [])` publishes what waits in `outbox`. After a power cut, the next call
 # brings all in order, and nothing is taken twice.
