@@ -85,7 +85,7 @@ class WatchedCursor(psycopg.Cursor):
 def connect(dbname="postgres", **options):
     """A new connection, which gives up after three seconds of waiting."""
     options |= {"dbname": dbname, "application_name": "answer"}
-    patience = "-c lock_timeout=1s -c statement_timeout=3s"
+    patience = "-c lock_timeout=2s -c statement_timeout=3s"
     return Watched.connect(
         pg.dsn(), cursor_factory=WatchedCursor, options=patience, **options
     )

@@ -1891,7 +1891,7 @@ def listen(client, group, member, idle, effect):
                 client.xack("delays", group, entry)
 
 
-# %% role="wrong" exercise="subscribe" misconception="Where a group is made, there is a stream" caught="hidden" says="NOGROUP"
+# %% role="wrong" exercise="subscribe" misconception="Where a group is made, there is a stream" caught="check" says="NOGROUP"
 def listen(client, group, member, idle, effect):
     with suppress(redis.ResponseError):  # the group is there
         client.xgroup_create("delays", group, id="0")
