@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from rich.progress import Progress
 
 from grader import services
-from grader.gate import check_files, check_lab
+from grader.gate import ENGINES, check_files, check_lab
 from grader.reference import execute, make_reference, to_text
 from grader.source import ROOT, LabSource, SourceError, read_source, sources
 from grader.topics import coverage, summary, topics
@@ -139,6 +139,8 @@ def _module_pages(labs: list[LabSource]) -> dict[pathlib.Path, str]:
             link = f"[{lab.title}]({lab.notebook.name})"
             systems = ", ".join(lab.systems) or "–"
             lines.append(f"| {link} | {lab.minutes} | {lab.points} | {systems} |")
+        if (module / ENGINES).is_file():
+            lines += ["", f"[One question in all engines]({ENGINES}): what each answers and costs."]
         for lab in mine:
             lines += ["", f"## {lab.title}", "", *_outcomes(lab)]
         lines += [

@@ -11,6 +11,8 @@ from grader.engine.rebuild import stub
 from grader.source import CURRICULUM, ROOT, Cell, LabSource, SourceError
 
 MAX_WORDS = 2200
+#: A module's page that compares engines; ``benchmarks/engines`` writes it.
+ENGINES = "engines.md"
 #: Folders that tools leave, and git ignores.
 CACHES = {".ipynb_checkpoints", ".ruff_cache", "__pycache__"}
 #: Roles of cells that a learner reads or runs.
@@ -44,7 +46,7 @@ def check_files(folder: pathlib.Path = CURRICULUM) -> None:
     """Refuse a file in the curriculum that is neither a source nor built from one."""
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        if inside.as_posix() in ("ruff.toml", "topics.csv"):
+        if inside.as_posix() in ("ruff.toml", "topics.csv") or path.name == ENGINES:
             continue
         if not path.is_file() or CACHES & {*inside.parts}:
             continue

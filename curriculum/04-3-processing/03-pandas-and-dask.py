@@ -1,4 +1,4 @@
-# %% [markdown] minutes=60 datasets=["flights", "planes"] systems=[]
+# %% [markdown] minutes=60 datasets=["departure-events", "flights", "planes"] systems=[]
 # # pandas and Dask
 #
 # A report that was right for January needs twelve times the memory for the year, and names the wrong airline.
@@ -50,7 +50,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from labkit import dataset, open_lab, picture
+from labkit import dataset, engines, open_lab, picture
 
 lab = open_lab("04-3-processing/03-pandas-and-dask")
 dask.config.set(scheduler="synchronous")
@@ -2286,7 +2286,39 @@ with Client(processes=False, n_workers=1, threads_per_worker=2, **local) as clie
 
 # %% [markdown]
 # The workers' memory holds twelve results: the partitions that were persisted.
+
+# %% [markdown] topics=["4.3-3"]
+# ## One question in all engines
 #
+# The other labs of this module ask their engine one question about the same events, some late and some sent twice:
+# how many departures, and what mean delay, by airport and hour? A batch has all events, so it waits for none. For
+# Dask, departures that meet must share a partition: it drops repeats by a shuffle.
+
+
+# %%
+def pandas_board(events, wait):
+    """The board by pandas, from all that came."""
+    first = pd.DataFrame(events).drop_duplicates("id")
+    hours = first.assign(hour=first["departed"].dt.floor("h"))
+    board = hours.groupby(["origin", "hour"])["delay"].agg(["count", "mean"])
+    return board.set_axis(["departures", "delay"], axis=1).reset_index()
+
+
+def dask_board(events, wait):
+    """The same by Dask, in four partitions."""
+    first = dd.from_pandas(pd.DataFrame(events), npartitions=4).drop_duplicates("id")
+    hours = first.assign(hour=first["departed"].dt.floor("h"))
+    board = hours.groupby(["origin", "hour"])["delay"].agg(["count", "mean"])
+    return board.compute().set_axis(["departures", "delay"], axis=1).reset_index()
+
+
+# %%
+engines.compare("pandas", pd.__version__, pandas_board)
+
+# %%
+engines.compare("Dask", dask.__version__, dask_board)
+
+# %% [markdown]
 # ## What you can do now
 #
 # | You can | Remember |
