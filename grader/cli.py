@@ -24,7 +24,8 @@ First steps:
 \b
 The launcher also knows:
   ./course exec PROGRAM ...    any program of the environment, such as nbgrader
-  ./course prepare LAYER       packages that only some labs need: test, spark, torch
+  ./course prepare LAYER       packages that only some labs need: test, spark, beam,
+                               media, torch
 """
 
 

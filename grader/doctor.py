@@ -28,6 +28,7 @@ DISK_MB = 2000
 LAYERS = {
     "test": "what ./course test needs",
     "beam": "the lab with Beam",
+    "media": "labs on text, images, sound, time series and maps",
     "torch": "labs that train or load a model",
 }
 

@@ -24,7 +24,7 @@ from grader.work import MAP
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LAYERS = PROJECT["dependency-groups"]
-LOCKS = ("main", "test", "spark", "beam", "torch", "uv")
+LOCKS = ("main", "test", "spark", "beam", "media", "torch", "uv")
 
 
 def lock(name: str) -> list[Requirement]:
