@@ -113,6 +113,7 @@ def _plans(labs: list[LabSource]) -> dict[pathlib.Path, str]:
             "minutes": lab.minutes,
             "datasets": lab.datasets,
             "systems": lab.systems,
+            "layers": lab.layers,
             "exercises": [
                 {
                     "name": exercise.name,

@@ -20,6 +20,7 @@ from grader.memory import Peak
 from grader.source import HINT_LEVELS, ROOT, Cell, ExerciseSource, LabSource, SourceError
 from labkit.datasets import dataset
 from labkit.errors import CourseError
+from labkit.layers import LAYERS
 
 #: A cell with this tag shows times or sizes that differ from run to run.
 VARIES = "nbval-ignore-output"
@@ -132,11 +133,18 @@ def _head_table(lab: LabSource) -> str:
         "Points": f"{lab.points} in {len(lab.exercises)} exercises",
         "Topics of the guide": ", ".join(topics),
         "Systems": ", ".join(lab.systems) or "none: only Python libraries",
+        **_layers(lab),
         "Data sets": ", ".join(_data(name) for name in lab.datasets) or "none",
     }
     return "\n".join(
         ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())]
     )
+
+
+def _layers(lab: LabSource) -> dict[str, str]:
+    """What a learner who has not installed them waits for."""
+    sizes = [f"`{name}` ({LAYERS[name].size_mb} MB)" for name in lab.layers]
+    return {"Installed on first use": ", ".join(sizes)} if sizes else {}
 
 
 def _data(name: str) -> str:

@@ -81,6 +81,8 @@ class LabSource:
     minutes: int
     datasets: list[str]
     systems: list[str]
+    #: Layers of the environment that the lab's libraries come in.
+    layers: list[str]
     #: Topics that a section teaches, by the section's heading.
     sections: dict[str, list[str]]
     exercises: list[ExerciseSource]
@@ -130,6 +132,7 @@ def read_source(path: pathlib.Path) -> LabSource:
         minutes=head.meta["minutes"],
         datasets=head.meta["datasets"],
         systems=head.meta["systems"],
+        layers=head.meta.get("layers", []),
         sections={h: c.meta["topics"] for c, h in _headings(cells) if c.meta.get("topics")},
         exercises=_exercises(path, cells),
     )

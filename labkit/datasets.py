@@ -66,9 +66,8 @@ class Dataset:
         from data.build.tables import read_table
 
         if "schema" not in self.resource:
-            raise CourseError(
-                f"{self.name} is plain text and no table; use dataset({self.name!r}).text()."
-            )
+            use = "names()" if self.resource["format"] == "zip" else "text()"
+            raise CourseError(f"{self.name} is no table; use dataset({self.name!r}).{use}.")
         seen = _seen(self.path)
         if seen not in _tables:
             _tables[seen] = read_table(self.resource, self.path)
@@ -80,6 +79,30 @@ class Dataset:
         Integers with nulls are float64, time_hour is datetime64[us, UTC].
         """
         return self.arrow().to_pandas()
+
+    def names(self) -> list[str]:
+        """Return the names of the files of a zip, sorted. Raises CourseError for anything else."""
+        with self._zip() as archive:
+            return sorted(archive.namelist())
+
+    def read(self, name: str) -> bytes:
+        """Return one file of a zip. Raises CourseError when there is none of that name."""
+        with self._zip() as archive:
+            try:
+                return archive.read(name)
+            except KeyError:
+                raise CourseError(f"{self.name} has no file {name!r}; see its names().") from None
+
+    def unpack(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the files of a zip into a folder, made where it is missing, and return it."""
+        with self._zip() as archive:
+            archive.extractall(folder)
+        return Path(folder)
+
+    def _zip(self) -> zipfile.ZipFile:
+        if self.resource["format"] != "zip":
+            raise CourseError(f"{self.name} is one file and no collection; use its path.")
+        return zipfile.ZipFile(self.path)
 
     def text(self) -> str:
         """Return the file as text, unpacked when it is a zip.

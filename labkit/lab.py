@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import MutableMapping
 from typing import Any
 
-from labkit import progress
+from labkit import layers, progress
 from labkit.check import Answers, Check, LocalAnswers
 from labkit.check.verdicts import Exercise
 from labkit.datasets import dataset
@@ -126,10 +126,11 @@ def asked_elsewhere() -> bool:
 
 
 def open_lab(name: str, namespace: MutableMapping[str, Any] | None = None) -> Lab:
-    """Verify the data of a lab and return its handle.
+    """Verify the data of a lab, install its layers, and return its handle.
 
     ``namespace`` holds the answers; by default it is the notebook in which this is called.
-    Raises :class:`~labkit.errors.CourseError` for an unknown lab or a damaged data set.
+    Raises :class:`~labkit.errors.CourseError` for an unknown lab, a damaged data set, or a layer of
+    the environment that cannot be installed.
     """
     answers = _asked
     if namespace is None and answers is None:
@@ -140,6 +141,7 @@ def open_lab(name: str, namespace: MutableMapping[str, Any] | None = None) -> La
             raise CourseError("open_lab runs in a notebook; open the lab with ./course lab.")
         namespace = shell.user_ns
     lab = Lab(name, answers if namespace is None else LocalAnswers(namespace))
+    layers.fetch(lab._plan["layers"])
     for data in lab._plan["datasets"]:
         dataset(data).path  # noqa: B018  (reading the path verifies the file)
     return lab

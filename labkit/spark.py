@@ -19,13 +19,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from labkit.errors import CourseError
-from labkit.services.artifacts import Jars, Java, Layer, cache
+from labkit.layers import LAYERS
+from labkit.services.artifacts import Jars, Java, cache
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 #: The environment's layer with Spark and its Java.
-LAYER = Layer("spark", "pyspark", 500)
+LAYER = LAYERS["spark"]
 JAVA = Java(17, 21)
 #: What a session can be given beside Spark itself, and what each needs to be set.
 EXTRAS = {

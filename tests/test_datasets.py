@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from data.build import tables
+from data.build import formats, tables
 from data.build.catalogue import DATA, resources
 from data.build.seeds import rng
 from labkit import datasets
@@ -482,3 +482,38 @@ def test_metar_says_what_was_measured(here: Path) -> None:
     assert without_direction == 460
     assert sum("SLPNO" in report for report in reports) == 2729
     assert sum(" 1/16SM " in report for report in reports) == 6
+
+
+def test_a_collection_is_known_by_its_files(tmp_path: Path) -> None:
+    one, same, other = (tmp_path / name for name in ("one.zip", "same.zip", "other.zip"))
+    resource = {"format": "zip"}
+    formats.write_zip([("b.txt", b"2"), ("a/a.txt", b"1")], one)
+    formats.write_zip([("a/a.txt", b"1"), ("b.txt", b"2")], same)
+    formats.write_zip([("a/a.txt", b"12"), ("b.txt", b"")], other)
+    assert one.read_bytes() == same.read_bytes()
+    assert tables.content(resource, one) == tables.content(resource, same)
+    assert tables.content(resource, one)[0] == 2
+    assert tables.content(resource, one) != tables.content(resource, other)
+
+
+def test_files_of_a_collection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    formats.write_zip([("b.txt", b"2"), ("a/a.txt", b"1")], tmp_path / "some.zip")
+    resource = {"name": "some", "class": "raw", "format": "zip", "path": "some.zip"}
+    resource["hash"] = f"sha256:{sha256((tmp_path / 'some.zip').read_bytes()).hexdigest()}"
+    monkeypatch.setattr(datasets, "resources", lambda: {"some": resource})
+    monkeypatch.setattr(datasets, "DATA", tmp_path)
+    some = dataset("some")
+    assert some.names() == ["a/a.txt", "b.txt"]
+    assert some.read("b.txt") == b"2"
+    assert (some.unpack(tmp_path / "out") / "a" / "a.txt").read_bytes() == b"1"
+    with pytest.raises(CourseError, match=r"no file 'c.txt'; see its names"):
+        some.read("c.txt")
+    with pytest.raises(CourseError, match=r"no table; use .*names"):
+        some.arrow()
+
+
+def test_one_file_is_no_collection(here: Path) -> None:
+    with pytest.raises(CourseError, match="one file and no collection"):
+        dataset("metar").names()
+    with pytest.raises(CourseError, match=r"no table; use .*text"):
+        dataset("metar").arrow()

@@ -8,7 +8,7 @@ import csv
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from hashlib import md5
 from pathlib import Path
@@ -159,6 +159,13 @@ def write_orc(table: pa.Table, path: Path) -> None:
     from pyarrow import orc
 
     orc.write_table(table, path, compression="zstd")
+
+
+def write_zip(files: Iterable[tuple[str, bytes]], path: Path) -> None:
+    """Write files as a zip, sorted by name, undated, not compressed: media are already."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, payload in sorted(files):
+            archive.writestr(zipfile.ZipInfo(name), payload)
 
 
 READERS = {

@@ -1,5 +1,6 @@
 """Arrow schemas from table schemas, and the hash that tells whether a built file is right."""
 
+import zipfile
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from importlib import import_module
@@ -55,9 +56,12 @@ def make(resource: Resource, out: Path, raw: RawTable) -> None:
 def content(resource: Resource, path: Path) -> tuple[int, str]:
     """Return the number of rows and the content hash of a built file.
 
-    The hash of a table does not depend on the file format or on the version of its writer; the
-    hash of anything else is that of its bytes.
+    The hash of a table does not depend on the file format or on the version of its writer; that
+    of a zip is of the names and bytes of its files, its rows are their number; the hash of anything
+    else is that of its bytes.
     """
+    if resource["format"] == "zip":
+        return _content_of_zip(path)
     if resource.get("type") != "table":
         payload = path.read_bytes()
         return payload.count(b"\n"), f"sha256:{sha256(payload).hexdigest()}"
@@ -66,6 +70,16 @@ def content(resource: Resource, path: Path) -> tuple[int, str]:
     for block in canonical(resource, table):
         digest.update(block)
     return table.num_rows, f"sha256:{digest.hexdigest()}"
+
+
+def _content_of_zip(path: Path) -> tuple[int, str]:
+    digest = sha256()
+    with zipfile.ZipFile(path) as archive:
+        names = sorted(archive.namelist())
+        for name in names:
+            payload = archive.read(name)
+            digest.update(f"{name}\x1f{len(payload)}\n".encode() + payload)
+    return len(names), f"sha256:{digest.hexdigest()}"
 
 
 def canonical(resource: Resource, table: pa.Table) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +18,7 @@ from grader.classroom.record import no_room
 from grader.engine.rebuild import Plan, PlanCell, PlanExercise, make_plan
 from grader.engine.sandbox import Limits
 from grader.source import ROOT, LabSource, read_source
-
-#: Packages with a lock of their own; a lab that imports none of them does not depend on it.
-LAYERS = {"pyspark": "spark.txt", "torch": "torch.txt"}
+from labkit.layers import LAYERS
 
 
 @dataclass(frozen=True)
@@ -136,9 +135,8 @@ def _key(path: pathlib.Path, limits: Limits) -> str:
     return digest(code(), secret(), repr(limits), *(file.read_bytes() for file in files))
 
 
-def _locks(imports: Any) -> list[pathlib.Path]:
-    names = ["main.txt", *(lock for name, lock in LAYERS.items() if name in imports)]
-    return [ROOT / "requirements" / name for name in names]
+def _locks(layers: Iterable[str]) -> list[pathlib.Path]:
+    return [ROOT / "requirements" / f"{name}.txt" for name in ("main", *layers)]
 
 
 def _hashes(plan: Plan, limits: Limits) -> dict[str, str]:
@@ -152,7 +150,7 @@ def _hashes(plan: Plan, limits: Limits) -> dict[str, str]:
         plan.setup,
         *(cell.source for cell in plan.cells if not cell.exercise),
         *(str(r.get("hash")) + str(r.get("contentHash")) for r in data),
-        *(lock.read_bytes() for lock in _locks({name.split(".")[0] for name in plan.imports})),
+        *(lock.read_bytes() for lock in _locks(plan.layers)),
     )
     return {e.name: digest(common, *map(str, dataclasses.astuple(e))) for e in plan.exercises}
 
@@ -205,6 +203,6 @@ def load_plan(data: dict[str, Any]) -> Plan:
                 PlanCell(**{**cell, "defines": tuple(cell["defines"])}) for cell in data["cells"]
             ),
             "exercises": tuple(PlanExercise(**exercise) for exercise in data["exercises"]),
-            **{name: tuple(data[name]) for name in ("datasets", "systems", "imports")},
+            **{name: tuple(data[name]) for name in ("datasets", "systems", "layers", "imports")},
         }
     )

@@ -22,6 +22,7 @@ from grader.engine.forkserver import ROOT, WarmServer, fork
 from grader.engine.rebuild import Plan, PlanCell, make_plan, rebuild
 from grader.engine.sandbox import Limits
 from grader.source import LabSource, read_source, sources
+from labkit import layers
 from labkit.datasets import dataset
 from labkit.errors import CourseError
 
@@ -114,6 +115,7 @@ class Grader:
         names = list(self.plan.datasets)
         for name in names:
             dataset(name).path  # noqa: B018  (builds what is missing, before the walls stand)
+        layers.fetch(self.plan.layers)
         view = _view(names)
         if self.plan.systems:
             view += _fetched(self.plan.systems)

@@ -57,6 +57,7 @@ class Plan:
     exercises: tuple[PlanExercise, ...]
     datasets: tuple[str, ...]
     systems: tuple[str, ...]
+    layers: tuple[str, ...]
     imports: tuple[str, ...]
 
 
@@ -97,6 +98,7 @@ def make_plan(lab: LabSource) -> Plan:
         ),
         datasets=tuple(lab.datasets),
         systems=tuple(lab.systems),
+        layers=tuple(lab.layers),
         imports=tuple(_imports("\n".join(cell.source for cell in cells if not cell.exercise))),
     )
 

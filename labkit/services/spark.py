@@ -6,7 +6,8 @@ import sys
 from typing import Any
 
 from labkit import spark
-from labkit.services.artifacts import Jars, Layer
+from labkit.layers import LAYERS
+from labkit.services.artifacts import Jars
 from labkit.services.running import HOST, JVM, Command, Java, Service
 
 # Spark opens a module that Java from a wheel does not have.
@@ -31,7 +32,7 @@ class Spark(Service):
     memory_mb = 1500
     disk_mb = 100
     needs = (
-        Layer("spark", "pyspark", 500),
+        LAYERS["spark"],
         *(Jars(f"spark-{extra}") for extra in spark.EXTRAS),
         Java(17, 21),
     )
