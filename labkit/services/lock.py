@@ -1,6 +1,6 @@
 """For maintainers: resolve what a service runs on, once, and write its lock.
 
-``python -m labkit.services.lock NAME COORDINATES ... [--drop GROUP:ARTIFACT ...]`` resolves jars
+``python -m labkit.services.lock NAME COORDINATES ... [--drop GROUP[:ARTIFACT] ...]`` resolves jars
 with all that they need and writes ``locks/NAME.jars``. ``--platform linux-x86_64=COORDINATES``
 locks one file for one platform, or for all with ``--platform =COORDINATES``, without what it needs.
 Python environments are locked as ``locks/README.md`` says.
@@ -32,13 +32,14 @@ def resolve(maven: MavenContext, coordinates: list[str], drop: list[str]) -> lis
         if dependency.scope in ("test", "provided", "system") or dependency.optional:
             continue
         part = dependency.artifact
-        if f"{part.groupId}:{part.artifactId}" in drop:
+        if {part.groupId, f"{part.groupId}:{part.artifactId}"} & {*drop}:
             continue
         kind = "jar" if part.packaging in ("jar", "bundle", "") else part.packaging
         if kind == "pom":
             continue
         tail = [kind, part.classifier] if part.classifier else [kind] if kind != "jar" else []
-        found.append(":".join([part.groupId, part.artifactId, part.version, *tail]))
+        version = part.version.strip("[]")  # Maven: this one and no other
+        found.append(":".join([part.groupId, part.artifactId, version, *tail]))
     return list(dict.fromkeys(found))
 
 
@@ -56,7 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name")
     parser.add_argument("coordinates", nargs="*")
-    parser.add_argument("--drop", action="append", default=[], metavar="GROUP:ARTIFACT")
+    parser.add_argument("--drop", action="append", default=[], metavar="GROUP[:ARTIFACT]")
     parser.add_argument("--platform", action="append", default=[], metavar="PLATFORM=COORDINATES")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(AT_ONCE) as pool:

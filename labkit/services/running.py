@@ -368,7 +368,8 @@ class Service:
                 last = f"{type(error).__name__}: {error}"
             if time.monotonic() > deadline:
                 cause = f"it did not answer within {self.patience:.0f} s"
-                self._fail(names[0], f"{cause} ({last[:200]})" if last else cause)
+                name = names[0] if names else self.name  # what runs in the kernel has no process
+                self._fail(name, f"{cause} ({last[:200]})" if last else cause)
             time.sleep(pause)
             pause = min(pause * 1.5, 0.5)
 
