@@ -28,6 +28,7 @@ SERVICES = {
     "kafka": "Kafka",
     "connect": "Connect",
     "spark": "Spark",
+    "hudi": "Hudi",
     "flink": "Flink",
     "storm": "Storm",
     "samza": "Samza",
