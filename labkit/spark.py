@@ -205,7 +205,8 @@ def _java(heap_mb: int, options: list[str], jars: Iterable[pathlib.Path] = ()) -
 
 def _archive() -> pathlib.Path:
     """Where the archive of this Spark, Java and set of options is kept."""
-    jars = sorted(path.name for path in own_jars().glob("*.jar"))
+    # With their folder: Java refuses an archive whose jars have moved.
+    jars = sorted(str(path) for path in own_jars().glob("*.jar"))
     release = (JAVA.fetch().parent.parent / "release").read_bytes()
     key = hashlib.sha256(repr([jars, release, _JVM, FLAGS]).encode()).hexdigest()[:12]
     return cache() / "tools" / f"spark-{key}" / "classes.jsa"

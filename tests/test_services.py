@@ -55,7 +55,9 @@ def test_a_service_works_stays_on_this_machine_and_leaves_nothing(name):
         pytest.skip(f"{name} is a system package that is not installed here")
     result = command.exercise(name)
     assert not result.error
-    assert 0 < result.peak_mb <= load(name).memory_mb
+    assert result.peak_mb <= load(name).memory_mb
+    # What runs in the notebook's own process has none to measure.
+    assert result.peak_mb > 0 or name in ("duckdb", "bigquery")
 
 
 def test_the_look_at_sockets_sees_one_that_others_could_reach():

@@ -42,7 +42,7 @@ import pandas as pd
 NAMES = {names!r}
 labkit.lab.labs = lambda: {{
     "99-test/01-bad": {{
-        "title": "Bad", "minutes": 10, "datasets": [], "systems": [],
+        "title": "Bad", "minutes": 10, "datasets": [], "systems": [], "layers": [],
         "exercises": [dict(name=n, title=n, points=1, section="section “Bad”") for n in NAMES],
     }}
 }}

@@ -70,8 +70,9 @@ class BigQuery(DuckDB):
         """Arrays of structs, the latest row of each key, what cannot be translated."""
         table = f"delays_{uuid.uuid4().hex[:8]}"
         with self.client() as connection:
-            rows = "UNNEST([STRUCT('JFK' AS origin, 5 AS delay), ('JFK', 9), ('LGA', 7)])"
-            connection.query(f"CREATE TABLE {table} AS SELECT * FROM {rows}")
+            given = [("JFK", 5), ("JFK", 9), ("LGA", 7)]
+            rows = ", ".join(f"STRUCT('{origin}' AS origin, {n} AS delay)" for origin, n in given)
+            connection.query(f"CREATE TABLE {table} AS SELECT * FROM UNNEST([{rows}])")
             latest = connection.query(
                 f"SELECT * EXCEPT (n) FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY origin "
                 f"ORDER BY delay DESC) AS n FROM {table}) WHERE n = 1 ORDER BY origin"
