@@ -1609,8 +1609,8 @@ with lab.check("board") as answer:
             for name, origin, clock, delay in [text.split()]
         ]
         arrived = itertools.accumulate((event["departed"] for event in events), max)
-        for event, moment in zip(events, arrived, strict=True):
-            event["arrived"] = moment
+        for number, (event, moment) in enumerate(zip(events, arrived, strict=True)):
+            event["arrived"] = moment + timedelta(seconds=number)
         found = answer.call("watched", events, wait)
         said = f"with wait {wait}, of these (id, origin, departed, delay): {script}"
         answer.same_rows(
