@@ -27,7 +27,7 @@
 # %% role="setup"
 from collections import defaultdict
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import groupby, pairwise
+from itertools import count, groupby, pairwise
 from zoneinfo import ZoneInfo
 
 import matplotlib.pyplot as plt
@@ -47,6 +47,7 @@ lab
 from statsmodels.tsa.holtwinters import ExponentialSmoothing
 
 HOUR = timedelta(hours=1)
+NUMBERS = count(20)
 WEATHER = (
     dataset("weather")
     .arrow()
@@ -86,7 +87,7 @@ print(shown.rename(index=lambda at: f"{at:%H:%M}").to_string(index_names=False))
 # number, or `None`, which counts as no reading). They come in any order.
 #
 # Return one dictionary for each hour, from the first to the last one that has a temperature: `at` (the start of the hour),
-# `temp` and `filled`.
+# `temp` and `filled`. `NaN` counts as `None`.
 #
 # - An hour's `temp` is that of its last reading by time.
 # - A hole of at most `limit` hours lies on a straight line between its neighbours, with `filled` true.
@@ -102,19 +103,16 @@ print(shown.rename(index=lambda at: f"{at:%H:%M}").to_string(index_names=False))
 def regular(readings: list[dict], limit: int) -> list[dict]:
     """One row for each hour, with short holes filled."""
     ### BEGIN SOLUTION
-    frame = pd.DataFrame(readings).dropna(subset=["temp"]).sort_values("at")
+    frame = pd.DataFrame(readings).dropna().sort_values("at")
     frame["at"] = frame["at"].dt.floor("h")
     hourly = frame.groupby("at")["temp"].last().asfreq("h")
     hole = hourly.isna()
     length = hole.groupby(hole.ne(hole.shift()).cumsum()).transform("sum")
     filled = hole & (length <= limit)
     temps = hourly.where(~filled, hourly.interpolate())
-    return [
-        {"at": at, "temp": None if pd.isna(temp) else temp, "filled": bool(was)}
-        for at, temp, was in zip(
-            temps.index.to_pydatetime(), temps, filled, strict=True
-        )
-    ]
+    return (
+        pd.DataFrame({"temp": temps, "filled": filled}).reset_index().to_dict("records")
+    )
     ### END SOLUTION
 
 
@@ -196,14 +194,14 @@ with lab.check("regular", hidden=True) as answer:
 
 # %% [markdown] role="hint" exercise="regular"
 # ```python
-# frame = pd.DataFrame(readings).dropna(subset=["temp"]).sort_values("at")
+# frame = pd.DataFrame(readings).dropna().sort_values("at")
 # frame["at"] = frame["at"].dt.floor("h")
 # hourly = frame.groupby("at")["temp"].last().asfreq("h")
 # hole = hourly.isna()
 # length = ...
 # filled = hole & ...
 # temps = hourly.where(..., hourly.interpolate())
-# return [...]
+# return pd.DataFrame({"temp": temps, ...}).reset_index().to_dict("records")
 # ```
 
 
@@ -231,6 +229,13 @@ def regular(readings, limit):
             )
         rows.append({"at": right, "temp": known[right], "filled": False})
     return rows
+
+
+# %% [markdown] role="equivalent" exercise="regular" reason="A table is as good as a list of rows"
+# - return (
+# - pd.DataFrame({"temp": temps, "filled": filled}).reset_index().to_dict("records")
+# + return pd.DataFrame({"temp": temps, "filled": filled}).reset_index()
+# - )
 
 
 # %% role="wrong" exercise="regular" misconception="interpolate(limit=n) leaves longer holes alone" caught="check" says="at most 1 hours"
@@ -464,6 +469,16 @@ def days(readings, zone, share):
     return rows
 
 
+# %% [markdown] role="equivalent" exercise="days" reason="The difference of two moments is the same in any zone whose offset each of them carries"
+# - start, end = (end.astimezone(UTC) for end in ends)
+# + start, end = (end.astimezone(None) for end in ends)
+
+
+# %% [markdown] role="equivalent" exercise="days" reason="These zones change by whole hours"
+# - hours = (end - start) // HOUR
+# + hours = (end - start) / HOUR
+
+
 # %% role="wrong" exercise="days" misconception="Every day has 24 hours" caught="check" says="column hours holds 24"
 def days(readings, zone, share):
     there = ZoneInfo(zone)
@@ -498,7 +513,7 @@ def days(readings, zone, share):
     return rows
 
 
-# %% role="wrong" exercise="days" misconception="The day of a reading is the day of its UTC time" caught="check" says="should not be there"
+# %% role="wrong" exercise="days" misconception="The day of a reading is the day of its UTC time" caught="check" says="column known holds"
 def days(readings, zone, share):
     there = ZoneInfo(zone)
     temps = defaultdict(list)
@@ -562,6 +577,13 @@ def write(table, rows):
     db.execute(f"SELECT wait_wal_table('{table}')")
 
 
+def new_table():
+    """The name of a table that is not there yet; that of twenty calls ago goes."""
+    number = next(NUMBERS)
+    db.execute(f"DROP TABLE IF EXISTS table_{number - 20}")
+    return f"table_{number}"
+
+
 def ask(sql):
     """The rows of a query, as dictionaries; times are in UTC."""
     cursor = db.execute(sql)
@@ -574,9 +596,10 @@ def ask(sql):
 
 
 july = WEATHER[WEATHER["at"].between("2013-07-01T04:00Z", "2013-08-01T03:00Z")]
-write("weather", july.to_dict("records"))
+weather = new_table()
+write(weather, july.to_dict("records"))
 days_of_july = ask(
-    "SELECT timestamp AS day, count() AS readings, max(temp) AS warmest FROM weather "
+    f"SELECT timestamp AS day, count() AS readings, max(temp) AS warmest FROM {weather} "
     "SAMPLE BY 1d ALIGN TO CALENDAR TIME ZONE 'America/New_York'"
 )
 for row in days_of_july[:3]:
@@ -591,14 +614,13 @@ for row in days_of_july[:3]:
 # **Predict:** a departure at 10:05, reports at 10:00 and 11:00. Which one may the delay model use?
 
 # %%
-db.execute("DROP TABLE IF EXISTS departures")
-write(
-    "departures",
-    [{"id": "D1", "origin": "JFK", "at": datetime(2013, 7, 10, 14, 5, tzinfo=UTC)}],
-)
+departed = new_table()
+at = datetime(2013, 7, 10, 14, 5, tzinfo=UTC)
+write(departed, [{"id": "D1", "origin": "JFK", "at": at}])
 print(
     ask(
-        "SELECT d.id, w.timestamp AS at, w.temp FROM departures d ASOF JOIN weather w ON origin"
+        "SELECT d.id, w.timestamp AS at, w.temp "
+        f"FROM {departed} d ASOF JOIN {weather} w ON origin"
     )
 )
 
@@ -611,7 +633,7 @@ print(
 # Return a dictionary for each departure: `id`, `reported` (the time of the last report of its airport at or before it) and
 # `temp`. Where that report is older than `patience` minutes, or there is none, both are `None`.
 #
-# Write both into tables of QuestDB that you drop first, and ask for the answer with one query. `TOLERANCE 90m` after the join's `ON origin`
+# Write both into new tables of QuestDB (`new_table()` gives a name), and ask for the answer with one query. `TOLERANCE 90m` after the join's `ON origin`
 # limits how old a match may be.
 #
 # Example: with a report of 09:51 and a patience of 30, a departure at 10:21 has that report, and one at 10:22 has none.
@@ -619,18 +641,18 @@ print(
 # Why: a model that reads the report after the departure is splendid in tests and useless in the morning.
 
 
-# %% role="answer" exercise="weather-at"
+# %% role="answer" exercise="weather-at" dialect="none"
 def weather_at(
     departures: list[dict], reports: list[dict], patience: int
 ) -> list[dict]:
     """Each departure with the last report of its airport."""
     ### BEGIN SOLUTION
-    for table, rows in {"ex_departures": departures, "ex_reports": reports}.items():
-        db.execute(f"DROP TABLE IF EXISTS {table}")
-        write(table, rows)
+    departed, reported = new_table(), new_table()
+    write(departed, departures)
+    write(reported, reports)
     return ask(
-        "SELECT d.id, r.timestamp AS reported, r.temp FROM ex_departures d "
-        f"ASOF JOIN ex_reports r ON origin TOLERANCE {patience}m"
+        f"SELECT d.id, r.timestamp AS reported, r.temp FROM {departed} d "
+        f"ASOF JOIN {reported} r ON origin TOLERANCE {patience}m"
     )
     ### END SOLUTION
 
@@ -728,16 +750,16 @@ with lab.check("weather-at", hidden=True) as answer:
 # without `ON origin`?
 
 # %% [markdown] role="hint" exercise="weather-at"
-# Drop a table with `DROP TABLE IF EXISTS`, then `write` makes it anew. Time columns are called `timestamp`; `AS` gives a
+# `write` makes a table that is not there yet. Time columns are called `timestamp`; `AS` gives a
 # column the name that the task wants.
 
 # %% [markdown] role="hint" exercise="weather-at"
 # ```python
-# for table, rows in {"ex_departures": departures, "ex_reports": reports}.items():
-#     db.execute(...)
-#     write(table, rows)
+# departed, reported = new_table(), new_table()
+# write(departed, ...)
+# ...
 # return ask(
-#     "SELECT d.id, ... FROM ex_departures d "
+#     f"SELECT d.id, ... FROM {departed} d "
 #     f"ASOF JOIN ... TOLERANCE ..."
 # )
 # ```
@@ -761,23 +783,23 @@ def weather_at(departures, reports, patience):
 
 # %% role="wrong" exercise="weather-at" misconception="The last report is always recent" caught="check" says="column reported holds"
 def weather_at(departures, reports, patience):
-    for table, rows in {"ex_departures": departures, "ex_reports": reports}.items():
-        db.execute(f"DROP TABLE IF EXISTS {table}")
-        write(table, rows)
+    departed, reported = new_table(), new_table()
+    write(departed, departures)
+    write(reported, reports)
     return ask(
-        "SELECT d.id, r.timestamp AS reported, r.temp FROM ex_departures d "
-        "ASOF JOIN ex_reports r ON origin"
+        f"SELECT d.id, r.timestamp AS reported, r.temp FROM {departed} d "
+        f"ASOF JOIN {reported} r ON origin"
     )
 
 
 # %% role="wrong" exercise="weather-at" misconception="Time alone finds the report" caught="check" says="column reported holds"
 def weather_at(departures, reports, patience):
-    for table, rows in {"ex_departures": departures, "ex_reports": reports}.items():
-        db.execute(f"DROP TABLE IF EXISTS {table}")
-        write(table, rows)
+    departed, reported = new_table(), new_table()
+    write(departed, departures)
+    write(reported, reports)
     return ask(
-        "SELECT d.id, r.timestamp AS reported, r.temp FROM ex_departures d "
-        f"ASOF JOIN ex_reports r TOLERANCE {patience}m"
+        f"SELECT d.id, r.timestamp AS reported, r.temp FROM {departed} d "
+        f"ASOF JOIN {reported} r TOLERANCE {patience}m"
     )
 
 
@@ -798,23 +820,23 @@ def weather_at(departures, reports, patience):
 
 # %% role="wrong" exercise="weather-at" misconception="Departures without weather are no use" caught="check" says="missing"
 def weather_at(departures, reports, patience):
-    for table, rows in {"ex_departures": departures, "ex_reports": reports}.items():
-        db.execute(f"DROP TABLE IF EXISTS {table}")
-        write(table, rows)
+    departed, reported = new_table(), new_table()
+    write(departed, departures)
+    write(reported, reports)
     return ask(
-        "SELECT d.id, r.timestamp AS reported, r.temp FROM ex_departures d "
-        f"ASOF JOIN ex_reports r ON origin TOLERANCE {patience}m WHERE r.temp IS NOT NULL"
+        f"SELECT d.id, r.timestamp AS reported, r.temp FROM {departed} d "
+        f"ASOF JOIN {reported} r ON origin TOLERANCE {patience}m WHERE r.temp IS NOT NULL"
     )
 
 
 # %% role="wrong" exercise="weather-at" misconception="Before means strictly before" caught="check" says="column reported holds"
 def weather_at(departures, reports, patience):
-    for table, rows in {"ex_departures": departures, "ex_reports": reports}.items():
-        db.execute(f"DROP TABLE IF EXISTS {table}")
-        write(table, rows)
+    departed, reported = new_table(), new_table()
+    write(departed, departures)
+    write(reported, reports)
     return ask(
-        "SELECT d.id, r.timestamp AS reported, r.temp FROM ex_departures d "
-        f"LT JOIN ex_reports r ON origin TOLERANCE {patience}m"
+        f"SELECT d.id, r.timestamp AS reported, r.temp FROM {departed} d "
+        f"LT JOIN {reported} r ON origin TOLERANCE {patience}m"
     )
 
 
@@ -830,17 +852,17 @@ batch = [
     {"origin": "JFK", "at": at.to_pydatetime(), "temp": temp}
     for at, temp in JFK["2013-07-10":"2013-07-11"].items()
 ]
-db.execute("DROP TABLE IF EXISTS plain")
-write("plain", batch)
+plain = new_table()
+write(plain, batch)
 questdb.kill()
 try:
-    write("plain", batch)
+    write(plain, batch)
 except requests.ConnectionError:
     print("no answer: did the last batch arrive? The station sends both again")
 questdb.restart()
 db = questdb.client()
-write("plain", batch)
-print(ask("SELECT count() AS n FROM plain"), "of", len(batch))
+write(plain, batch)
+print(ask(f"SELECT count() AS n FROM {plain}"), "of", len(batch))
 
 # %% [markdown]
 # What was acknowledged survived the kill, and what was sent twice is there twice: every mean and every sum is now wrong a little.
@@ -860,18 +882,18 @@ print(ask("SELECT count() AS n FROM plain"), "of", len(batch))
 # Why: a sender that may not repeat loses data; a store that may not be told twice doubles them.
 
 
-# %% role="answer" exercise="deliver"
+# %% role="answer" exercise="deliver" dialect="none"
 def deliver(batches: list[list[dict]]) -> list[dict]:
     """The rows that a table holds after all batches."""
     ### BEGIN SOLUTION
-    db.execute("DROP TABLE IF EXISTS delivered")
+    table = new_table()
     db.execute(
-        "CREATE TABLE delivered (origin SYMBOL, sensor SYMBOL, temp DOUBLE, at TIMESTAMP) "
+        f"CREATE TABLE {table} (origin SYMBOL, sensor SYMBOL, temp DOUBLE, at TIMESTAMP) "
         "TIMESTAMP(at) PARTITION BY DAY DEDUP UPSERT KEYS(at, origin, sensor)"
     )
     for batch in batches:
-        write("delivered", batch)
-    return ask("SELECT origin, sensor, at, temp FROM delivered")
+        write(table, batch)
+    return ask(f"SELECT origin, sensor, at, temp FROM {table}")
     ### END SOLUTION
 
 
@@ -938,9 +960,9 @@ with lab.check("deliver", hidden=True) as answer:
 
 # %% [markdown] role="hint" exercise="deliver"
 # ```python
-# db.execute("DROP TABLE IF EXISTS delivered")
+# table = new_table()
 # db.execute(
-#     "CREATE TABLE delivered (...) "
+#     f"CREATE TABLE {table} (...) "
 #     "TIMESTAMP(at) PARTITION BY DAY DEDUP UPSERT KEYS(...)"
 # )
 # for batch in batches:
@@ -951,57 +973,57 @@ with lab.check("deliver", hidden=True) as answer:
 
 # %% role="right" exercise="deliver"
 def deliver(batches):
-    db.execute("DROP TABLE IF EXISTS delivered")
+    table = new_table()
     db.execute(
-        "CREATE TABLE delivered (at TIMESTAMP, origin SYMBOL, sensor SYMBOL, temp DOUBLE) "
+        f"CREATE TABLE {table} (at TIMESTAMP, origin SYMBOL, sensor SYMBOL, temp DOUBLE) "
         "TIMESTAMP(at) PARTITION BY MONTH"
     )
-    db.execute("ALTER TABLE delivered DEDUP ENABLE UPSERT KEYS(at, sensor, origin)")
-    write("delivered", [reading for batch in batches for reading in batch])
-    return ask("SELECT * FROM delivered")
+    db.execute(f"ALTER TABLE {table} DEDUP ENABLE UPSERT KEYS(at, sensor, origin)")
+    write(table, [reading for batch in batches for reading in batch])
+    return ask(f"SELECT * FROM {table}")
 
 
 # %% role="wrong" exercise="deliver" misconception="A database does not keep the same row twice" caught="check" says="row"
 def deliver(batches):
-    db.execute("DROP TABLE IF EXISTS delivered")
+    table = new_table()
     db.execute(
-        "CREATE TABLE delivered (origin SYMBOL, sensor SYMBOL, temp DOUBLE, at TIMESTAMP) "
+        f"CREATE TABLE {table} (origin SYMBOL, sensor SYMBOL, temp DOUBLE, at TIMESTAMP) "
         "TIMESTAMP(at) PARTITION BY DAY"
     )
     for batch in batches:
-        write("delivered", batch)
-    return ask("SELECT origin, sensor, at, temp FROM delivered")
+        write(table, batch)
+    return ask(f"SELECT origin, sensor, at, temp FROM {table}")
 
 
 # %% role="wrong" exercise="deliver" misconception="DISTINCT makes it right at the end" caught="check" says="row"
 def deliver(batches):
-    db.execute("DROP TABLE IF EXISTS delivered")
+    table = new_table()
     db.execute(
-        "CREATE TABLE delivered (origin SYMBOL, sensor SYMBOL, temp DOUBLE, at TIMESTAMP) "
+        f"CREATE TABLE {table} (origin SYMBOL, sensor SYMBOL, temp DOUBLE, at TIMESTAMP) "
         "TIMESTAMP(at) PARTITION BY DAY"
     )
     for batch in batches:
-        write("delivered", batch)
-    return ask("SELECT DISTINCT origin, sensor, at, temp FROM delivered")
+        write(table, batch)
+    return ask(f"SELECT DISTINCT origin, sensor, at, temp FROM {table}")
 
 
 # %% role="wrong" exercise="deliver" misconception="A sensor's name is its key" caught="check" says="missing"
 def deliver(batches):
-    db.execute("DROP TABLE IF EXISTS delivered")
+    table = new_table()
     db.execute(
-        "CREATE TABLE delivered (origin SYMBOL, sensor SYMBOL, temp DOUBLE, at TIMESTAMP) "
+        f"CREATE TABLE {table} (origin SYMBOL, sensor SYMBOL, temp DOUBLE, at TIMESTAMP) "
         "TIMESTAMP(at) PARTITION BY DAY DEDUP UPSERT KEYS(at, sensor)"
     )
     for batch in batches:
-        write("delivered", batch)
-    return ask("SELECT origin, sensor, at, temp FROM delivered")
+        write(table, batch)
+    return ask(f"SELECT origin, sensor, at, temp FROM {table}")
 
 
 # %% role="wrong" exercise="deliver" misconception="What is known need not be written again" caught="check" says="column temp holds 61.5"
 def deliver(batches):
-    db.execute("DROP TABLE IF EXISTS delivered")
+    table = new_table()
     db.execute(
-        "CREATE TABLE delivered (origin SYMBOL, sensor SYMBOL, temp DOUBLE, at TIMESTAMP) "
+        f"CREATE TABLE {table} (origin SYMBOL, sensor SYMBOL, temp DOUBLE, at TIMESTAMP) "
         "TIMESTAMP(at) PARTITION BY DAY"
     )
     seen = set()
@@ -1009,22 +1031,22 @@ def deliver(batches):
         for reading in batch:
             key = reading["origin"], reading["sensor"], reading["at"]
             if key not in seen:
-                write("delivered", [reading])
+                write(table, [reading])
             seen.add(key)
-    return ask("SELECT origin, sensor, at, temp FROM delivered")
+    return ask(f"SELECT origin, sensor, at, temp FROM {table}")
 
 
 # %% role="wrong" exercise="deliver" misconception="A new time replaces all, so the latest row of each sensor is enough" caught="check" says="missing"
 def deliver(batches):
-    db.execute("DROP TABLE IF EXISTS delivered")
+    table = new_table()
     db.execute(
-        "CREATE TABLE delivered (origin SYMBOL, sensor SYMBOL, temp DOUBLE, at TIMESTAMP) "
+        f"CREATE TABLE {table} (origin SYMBOL, sensor SYMBOL, temp DOUBLE, at TIMESTAMP) "
         "TIMESTAMP(at) PARTITION BY DAY DEDUP UPSERT KEYS(at, origin, sensor)"
     )
     for batch in batches:
-        write("delivered", batch)
+        write(table, batch)
     return ask(
-        "SELECT origin, sensor, at, temp FROM delivered LATEST ON at PARTITION BY origin, sensor"
+        f"SELECT origin, sensor, at, temp FROM {table} LATEST ON at PARTITION BY origin, sensor"
     )
 
 
@@ -1098,9 +1120,9 @@ def backtest(counts: list, model: str, origins: list[int], horizon: int) -> list
         )
         if len(truth) < horizon:
             continue
-        mae = np.abs(np.array(MODELS[model](list(history), horizon)) - truth).mean()
+        mae = np.abs(MODELS[model](history, horizon) - truth).mean()
         scale = np.abs(history[7:] - history[:-7]).mean()
-        rows.append({"origin": origin, "mae": float(mae), "mase": float(mae / scale)})
+        rows.append({"origin": origin, "mae": mae, "mase": mae / scale})
     return rows
     ### END SOLUTION
 
@@ -1112,7 +1134,7 @@ with lab.check("backtest") as answer:
         ("length", [14], 2, [(14, 93.5, 93.5 * 7 / 44)]),
         (
             "length",
-            [21, 36, 38, 39],
+            [39, 21, 38, 36],
             3,
             [(21, 97.0, 97.0 * 14 / 100), (36, 266 / 3, 266 / 3 * 29 / 202)],
         ),
@@ -1146,7 +1168,7 @@ with lab.check("backtest", hidden=True) as answer:
             )
         answer.same_rows(
             answer.call(
-                "backtest", counts, model, [20, 41, 60 - horizon, 61 - horizon], horizon
+                "backtest", counts, model, [61 - horizon, 41, 20, 60 - horizon], horizon
             ),
             rows,
             key=["origin"],
@@ -1167,7 +1189,7 @@ with lab.check("backtest", hidden=True) as answer:
 #         continue
 #     mae = ...
 #     scale = ...
-#     rows.append({"origin": origin, "mae": float(mae), "mase": float(...)})
+#     rows.append({"origin": origin, "mae": mae, "mase": ...})
 # ```
 
 
@@ -1408,6 +1430,12 @@ with lab.check("alarms") as answer:
             {"alarms": [[6, 7], [9, 9]], "found": 2, "false": 1},
         ),
         (
+            [*calm, 6, 2, 30],
+            4,
+            [(3, 3)],
+            {"alarms": [[5, 5]], "found": 0, "false": 1},
+        ),
+        (
             [2, 2, 2, 2, 3, 2, 4],
             2,
             [(0, 3), (5, 5)],
@@ -1437,11 +1465,6 @@ with lab.check("alarms", hidden=True) as answer:
     first = draw.randrange(55, 58)
     faults = [(10, 20), (29, 30), (first, 70), (71, 79), (83, 83), (119, 125)]
     got = answer.call("alarms", residuals, 20, 15, faults)
-    answer.equal(
-        [list(run) for run in got["alarms"]],
-        runs,
-        asked="the alarms of 120 hours, window 20, k 15",
-    )
     answer.equal(got["found"], 3, asked="how many of six faults are found")
     answer.equal(got["false"], 2, asked="how many of the alarms are false")
 
@@ -1493,6 +1516,16 @@ def alarms(residuals, window, k, faults):
         "found": len([f for f in ill if any(f & h for h in hit)]),
         "false": len([h for h in hit if not any(f & h for f in ill)]),
     }
+
+
+# %% [markdown] role="equivalent" exercise="alarms" reason="Two spans share an hour in either order"
+# - found = sum(any(meets(run, fault) for run in runs) for fault in faults)
+# + found = sum(any(meets(fault, run) for run in runs) for fault in faults)
+
+
+# %% [markdown] role="equivalent" exercise="alarms" reason="Two spans share an hour in either order"
+# - false = sum(not any(meets(run, fault) for fault in faults) for run in runs)
+# + false = sum(not any(meets(fault, run) for fault in faults) for run in runs)
 
 
 # %% role="wrong" exercise="alarms" misconception="The history is all that came before" caught="check" says="alarms with window 3"

@@ -62,7 +62,7 @@ def mutants(answer: str, modules: Iterable[str] = (), dialect: str = "duckdb") -
     """All mutants of an answer's solution, without repeats, in the order of its lines.
 
     ``modules`` are names of imported modules, which are no values. Raises ``ValueError`` for SQL
-    that cannot be read in ``dialect``.
+    that cannot be read in ``dialect``; with ``"none"`` SQL is a text like any other.
     """
     wrapper = MetadataWrapper(cst.parse_module(answer))
     places = wrapper.resolve(PositionProvider)
@@ -94,6 +94,8 @@ def plain_renderings(answer: str, dialect: str = "duckdb") -> list[str]:
 
     What is not accepted in this form has no mutants that mean anything.
     """
+    if dialect == "none":
+        return []
     module = cst.parse_module(answer)
     texts = m.findall(module, m.SimpleString() | m.FormattedString())
     rendered = [(text, sql.rendered(text, dialect)) for text in texts]
@@ -136,7 +138,11 @@ def _idle(node: cst.CSTNode, parents: Any) -> bool:
 def _changes(
     node: cst.CSTNode, parents: Any, modules: frozenset[str], dialect: str
 ) -> Iterator[cst.CSTNode]:
-    if isinstance(node, cst.SimpleString | cst.FormattedString) and sql.holds_sql(node):
+    if (
+        dialect != "none"
+        and isinstance(node, cst.SimpleString | cst.FormattedString)
+        and sql.holds_sql(node)
+    ):
         yield from sql.mutants(node, dialect)
         return
     for kind, operator in OPERATORS:

@@ -19,6 +19,10 @@ pg.worker.count=1
 cairo.o3.column.memory.size=256K
 cairo.writer.data.append.page.size=256K
 cairo.system.writer.data.append.page.size=256K
+cairo.wal.writer.data.append.page.size=128K
+cairo.system.wal.writer.data.append.page.size=128K
+cairo.writer.data.index.value.append.page.size=128K
+cairo.writer.data.index.key.append.page.size=64K
 """
 
 
