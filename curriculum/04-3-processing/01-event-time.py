@@ -22,7 +22,7 @@
 # | You need | Why |
 # |---|---|
 # | Python: dictionaries, functions | every answer is one |
-# | the lab *Batch and stream, ETL and ELT* | freshness, offsets and *idempotent* come from there |
+# | the lab *Batch and stream* | freshness, offsets and *idempotent* come from there |
 #
 # You build a *model* of what stream engines do inside; the next labs ask the engines the same question, about
 # the same events. Flights and delays are real, arrival times invented.

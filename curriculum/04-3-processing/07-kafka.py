@@ -19,7 +19,7 @@
 #
 # | You need | Why |
 # |---|---|
-# | the lab *Batch and stream, ETL and ELT* | topics, offsets, `read_committed` |
+# | the lab *Batch and stream* | topics, offsets, `read_committed` |
 # | the lab *Event time* | windows, watermarks, late events and repeats |
 #
 # Kafka is the real one, with one broker. Flights and delays are real, arrival times invented.

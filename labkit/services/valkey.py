@@ -10,6 +10,7 @@ SETTINGS = {
     "bind": HOST,
     "save": "",
     "appendonly": "yes",
+    "appendfsync": "always",
     "maxmemory": "64mb",
     "maxmemory-policy": "noeviction",
     "repl-diskless-sync-delay": "0",
