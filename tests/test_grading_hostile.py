@@ -40,7 +40,7 @@ LIMITS = Limits(
     call_seconds=2,
     total_seconds=60,
 )
-OTHERS = ("flatten", "local-to-utc")
+OTHERS = ("flatten", "typed-read")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import functools
 from grader.engine.rebuild import Plan, make_plan
 from grader.source import CURRICULUM, LabSource, read_source
 
-KEPT = ("wind", "flatten", "local-to-utc")
+KEPT = ("wind", "flatten", "typed-read")
 
 
 @functools.cache

@@ -51,7 +51,7 @@ from labkit import dataset, engines, open_lab, picture
 from labkit.services import service
 
 logging.getLogger("kafka").setLevel(logging.CRITICAL + 1)
-lab = open_lab("04-3-processing/07-kafka")
+lab = open_lab("04-3-processing/10-kafka")
 kafka = service("kafka")
 admin = kafka.client()
 producer = kafka.producer(retry_backoff_ms=20)

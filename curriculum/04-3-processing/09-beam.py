@@ -40,7 +40,7 @@ import matplotlib.pyplot as plt
 from labkit import engines, open_lab, picture
 
 logging.disable(logging.CRITICAL)  # Beam and Dask log each retry
-lab = open_lab("04-3-processing/06-beam")
+lab = open_lab("04-3-processing/09-beam")
 lab
 
 # %%
