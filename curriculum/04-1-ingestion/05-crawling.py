@@ -828,7 +828,7 @@ def spider(url):
 
     def parse(self, response):
         main = response.xpath("string(//main)").get()
-        mark = hashlib.sha256(main.encode()).digest()
+        mark = " ".join(main.split())
         if mark in self.marks or "No flights" in main:
             return
         self.marks.append(mark)
