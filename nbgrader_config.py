@@ -14,7 +14,14 @@ c.CourseDirectory.course_id = "data-engineering"
 c.CourseDirectory.root = str(root)
 # The reference notebooks are nbgrader's source; scripts hold every answer and never leave.
 c.CourseDirectory.source_directory = "curriculum"
-c.CourseDirectory.ignore = ["*.py", "*.pyc", "README.md", "__pycache__", ".ipynb_checkpoints"]
+c.CourseDirectory.ignore = [
+    "*.py",
+    "*.pyc",
+    "README.md",
+    "engines.md",
+    "__pycache__",
+    ".ipynb_checkpoints",
+]
 
 # For a class on one machine, set this to a folder that all users may write to.
 exchange = pathlib.Path(os.environ.get("NBGRADER_EXCHANGE", root / "exchange"))

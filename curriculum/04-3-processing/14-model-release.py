@@ -109,7 +109,7 @@ fixed = MESSAGES[::20].assign(known=lambda rows: rows["known"] + 30)
 MESSAGES.iloc[::20, 4] = 0  # one first message in twenty is wrong
 MESSAGES = pd.concat([MESSAGES, fixed])
 features = history(MESSAGES, week[["id", "origin", "moment"]])
-print(features.sort_values("flights").tail(2).to_string(index=False))
+print(features.sort_values(["flights", "id"]).tail(2).to_string(index=False))
 
 # %% [markdown] topics=["4.3-6"]
 # ## A test that looks like tomorrow

@@ -1303,10 +1303,8 @@ for name, found in errors.items():
 
 # %%
 figure, axes = plt.subplots(figsize=(6.4, 2.8), layout="constrained")
-names = [name for name in errors if errors[name]]
-axes.boxplot(
-    [errors[name] for name in names], orientation="horizontal", tick_labels=names
-)
+shown = {name: found or [float("nan")] for name, found in errors.items()}
+axes.boxplot([*shown.values()], orientation="horizontal", tick_labels=[*shown])
 axes.axvline(1, color="grey", linewidth=0.8)
 axes.set_xlabel("MASE of a week; 1 = the usual change from week to week")
 picture(
