@@ -1,4 +1,4 @@
-# %% [markdown] minutes=55 datasets=["flights-day-csv", "flights-day-xml", "delay-messages", "metar"] systems=[]
+# %% [markdown] minutes=55 datasets=["flights", "flights-day-csv", "flights-day-xml", "flights-day-parquet", "delay-messages", "metar"] systems=[]
 # # Sources and file formats
 #
 # One day of flights reaches you as text: reports, CSV, JSON, XML. You find out what each format forgets, and
