@@ -50,7 +50,7 @@ def test_two_workers_over_tcp_give_what_this_machine_gives(new_class, tmp_path):
     with LocalCluster(protocol="tcp", host="127.0.0.1", dashboard_address=None, **workers) as many:
         grade([MODULE], root=elsewhere, scheduler=many.scheduler_address)
     scores, shown = outcome(new_class)
-    assert sum(score for _, score in scores) == 21 + 8
+    assert sum(score for _, score in scores) == 9 + 3
     assert len(shown) == 2
     assert (scores, {k: cells(v) for k, v in shown.items()}) == (
         outcome(elsewhere)[0],
