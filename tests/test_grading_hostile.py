@@ -40,7 +40,7 @@ LIMITS = Limits(
     call_seconds=2,
     total_seconds=60,
 )
-OTHERS = ("flatten", "typed-read")
+OTHERS = ("flatten",)
 
 
 @pytest.fixture(scope="module")
