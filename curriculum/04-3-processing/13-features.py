@@ -370,10 +370,10 @@ def step(state, events: list[dict]) -> tuple:
     """The state after these events, and the answers to the queries among them."""
     ### BEGIN SOLUTION
     state = state or {"flights": {}, "waiting": []}
-    flights, waiting, answers = dict(state["flights"]), list(state["waiting"]), []
+    flights, waiting, answers = state["flights"], state["waiting"], []
     for event in events:
         now = event["time"]
-        flights |= {w["flight"]: w for w in waiting if w["time"] < now}
+        flights = flights | {w["flight"]: w for w in waiting if w["time"] < now}
         waiting = [w for w in waiting if w["time"] == now]
         flights = {f: m for f, m in flights.items() if m["left"] >= now - 120}
         if "flight" in event:
@@ -780,9 +780,9 @@ with lab.check("leaks") as answer:
             ["before", "day"],
         ),
         (
-            "a flight that left and landed hours early, and a cancelled one",
+            "a flight that landed a minute before its moment, and a cancelled one",
             [
-                ("A", "EWR", 500, 100, 10, -90, 30, 20),
+                ("A", "EWR", 500, 100, 10, -90, 39, 29),
                 ("B", "EWR", 500, 100, None, None, None, None),
             ],
             [],
