@@ -1327,5 +1327,4 @@ for delay in (60, 180, 360):
 # Events* (2002).
 
 # %%
-sql.close()
 lab.close()
