@@ -24,8 +24,9 @@ def check_lab(lab: LabSource) -> None:
     """Refuse a lab with the first fault, naming file and line.
 
     Raises :class:`~grader.source.SourceError` for an empty cell, a stub that raises, a skipped
-    heading level, an image without alternative text, a dead link, or more than 2,200 words
-    beside the hints.
+    heading level, an image without alternative text, a dead link, a helper between an answer and
+    its check, a data set that the first cell does not name, or more than 2,200 words beside the
+    hints.
     """
     prose = [cell for cell in lab.cells if cell.kind == "markdown" and cell.role in SHOWN]
     for cell in lab.cells:
@@ -33,6 +34,8 @@ def check_lab(lab: LabSource) -> None:
             raise SourceError(lab.path, cell.line, f"an empty {cell.role or cell.kind} cell")
     for exercise in lab.exercises:
         _check_stub(lab, exercise.answer)
+    _check_helpers(lab)
+    _check_data(lab)
     _check_headings(lab, prose)
     for cell in prose:
         _check_links(lab, cell)
@@ -69,6 +72,27 @@ def _check_stub(lab: LabSource, answer: Cell) -> None:
         if isinstance(node, ast.Raise | ast.Assert):
             line = answer.line + node.lineno
             raise SourceError(lab.path, line, f"the stub of {answer.exercise} raises")
+
+
+def _check_helpers(lab: LabSource) -> None:
+    # A judge tries many answers after the cells that stand before them.
+    waiting = ""
+    for cell in lab.cells:
+        if cell.role in ("answer", "check"):
+            waiting = cell.exercise if cell.role == "answer" else ""
+        elif waiting and cell.kind == "code" and not cell.role:
+            message = (
+                f"a helper between the answer of {waiting} and its check: put it before the task"
+            )
+            raise SourceError(lab.path, cell.line, message)
+
+
+def _check_data(lab: LabSource) -> None:
+    for cell in lab.cells:
+        for name in re.findall(r"\bdataset\(\"([^\"]+)\"", cell.source):
+            if cell.kind == "code" and name not in lab.datasets:
+                message = f"the data set {name} is used; name it in datasets= of the first cell"
+                raise SourceError(lab.path, cell.line, message)
 
 
 def _check_headings(lab: LabSource, prose: list[Cell]) -> None:

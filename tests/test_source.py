@@ -221,6 +221,16 @@ REFUSED = {
         "no heading has that name",
     ),
     "silent link": (replaced("# Write it.", "# See [](#Counting)."), "# See", "without words"),
+    "helper behind its answer": (
+        replaced('# %% role="check"', '# %%\ntwo = 2\n\n# %% role="check"'),
+        "# %%\ntwo",
+        "a helper between the answer of count and its check",
+    ),
+    "data set without a name": (
+        replaced('99-test/01-small")\n', '99-test/01-small")\ndataset("flights")\n'),
+        '# %% role="setup"',
+        "the data set flights is used",
+    ),
     "too long": (
         replaced("# Write it.", "# " + "word " * 2200),
         "",

@@ -95,6 +95,17 @@ print(len(last), "aircraft are remembered")
 # The loop is a *state machine* for each aircraft: at home, or away until a time. It has one fault: it remembers each aircraft for ever.
 # Keys come and go, so state must be bounded by *time*.
 
+
+# %%
+def watched(events):
+    """Alarms of too_soon, and the aircraft in its state after each event."""
+    state, alarms, held = {}, [], []
+    for event in events:
+        alarms.append(too_soon(state, event))
+        held.append(sorted(state))
+    return {"alarms": [alarm for alarm in alarms if alarm], "held": held}
+
+
 # %% [markdown] role="task" exercise="too-soon" points=3 topics=["4.3-5"]
 # ### Too soon
 #
@@ -124,16 +135,6 @@ def too_soon(state: dict, event: dict) -> dict | None:
     alarm = {"tail": event["tail"], "first": first, "second": event["flight"]}
     return alarm | {"early": back - event["time"]}
     ### END SOLUTION
-
-
-# %%
-def watched(events):
-    """Alarms of too_soon, and the aircraft in its state after each event."""
-    state, alarms, held = {}, [], []
-    for event in events:
-        alarms.append(too_soon(state, event))
-        held.append(sorted(state))
-    return {"alarms": [alarm for alarm in alarms if alarm], "held": held}
 
 
 # %% role="check" exercise="too-soon"
@@ -499,6 +500,17 @@ for found in match(rows, GROWS):
 # Why the `C`? In a stream, `B{4,}` cannot know that it is over until a row comes
 # that is no `B`. Flink refuses a pattern that ends with a greedy repetition.
 
+
+# %%
+def stranded(scans):
+    """Passenger, time of landing and of closing, by your query; scans in any order."""
+    ordered = sorted(scans, key=lambda scan: scan["ts"])
+    names = ("passenger", "landed", "closed")
+    return [
+        dict(zip(names, row, strict=True)) for row in match(ordered, missed(), "scans")
+    ]
+
+
 # %% [markdown] role="task" exercise="missed" points=3 topics=["4.3-5"]
 # ### Missed connections
 #
@@ -532,16 +544,6 @@ def missed() -> str:
         )
     """
     ### END SOLUTION
-
-
-# %%
-def stranded(scans):
-    """Passenger, time of landing and of closing, by your query; scans in any order."""
-    ordered = sorted(scans, key=lambda scan: scan["ts"])
-    names = ("passenger", "landed", "closed")
-    return [
-        dict(zip(names, row, strict=True)) for row in match(ordered, missed(), "scans")
-    ]
 
 
 # %% role="check" exercise="missed"
@@ -803,6 +805,21 @@ with (
 #
 # A watermark of 100 promises: every event of a time up to 100 has come.
 
+
+# %%
+def belt(events, limit):
+    """The alarms after each watermark, and how many texts and numbers the state holds then."""
+    state, alarms, sizes = {}, [], []
+    for event in events:
+        found = unloaded(state, event, limit)
+        if event["kind"] == "watermark":
+            alarms.append(found)
+            sizes.append(json.dumps(state).count("bag "))
+        elif found:
+            alarms.append(["before a watermark", *found])
+    return {"alarms": alarms, "bags held": sizes}
+
+
 # %% [markdown] role="task" exercise="unloaded" points=3 topics=["4.3-5"]
 # ### The bag that was never loaded
 #
@@ -843,20 +860,6 @@ def unloaded(state: dict, event: dict, limit: int) -> list[str]:
         del loaded[bag]
     return sorted(alarms)
     ### END SOLUTION
-
-
-# %%
-def belt(events, limit):
-    """The alarms after each watermark, and how many texts and numbers the state holds then."""
-    state, alarms, sizes = {}, [], []
-    for event in events:
-        found = unloaded(state, event, limit)
-        if event["kind"] == "watermark":
-            alarms.append(found)
-            sizes.append(json.dumps(state).count("bag "))
-        elif found:
-            alarms.append(["before a watermark", *found])
-    return {"alarms": alarms, "bags held": sizes}
 
 
 # %% role="check" exercise="unloaded"
