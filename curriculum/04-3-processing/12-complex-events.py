@@ -165,6 +165,7 @@ with lab.check("too-soon") as answer:
 
 # %% role="hidden" exercise="too-soon"
 with lab.check("too-soon", hidden=True) as answer:
+    answer.value("too_soon")
     draw, time_now, events = answer.random, 10**6, []
     for number in range(60):
         time_now += draw.randrange(20)
@@ -587,6 +588,7 @@ with lab.check("missed") as answer:
 
 # %% role="hidden" exercise="missed"
 with lab.check("missed", hidden=True) as answer:
+    answer.value("missed")
     draw, scans, expected = answer.random, [], []
     midnight = datetime(2013, 12, 31, 22, tzinfo=UTC)
     for number in range(30):
@@ -901,6 +903,7 @@ with lab.check("unloaded") as answer:
 
 # %% role="hidden" exercise="unloaded"
 with lab.check("unloaded", hidden=True) as answer:
+    answer.value("unloaded")
     draw, scans, limit = answer.random, [], answer.random.randrange(20, 40)
     for number in range(40):
         at, bag = draw.randrange(1000, 1100), f"bag Ä{number}"
@@ -1152,6 +1155,7 @@ with lab.check("in-order") as answer:
         ("N1 F2 130 40, N1 F1 100 60, N1 F3 180 10, N1 F4 175 4", 40, ["F1 F2 30"], 0),
         ("N1 F2 130 40, N1 F1 100 60, N1 F3 160 10", 30, ["F2 F3 10"], 1),
         ("N1 F1 50 9, N1 F2 50 9, N1 F3 58 1", 0, ["F1 F3 1"], 1),
+        ("N1 F1 100 60, N2 F2 95 5, N1 F3 88 9", 10, [], 1),
         (
             "N1 F1 50 9, N1 F2 50 7, N2 F3 49 1, N1 F4 56 3",
             5,
@@ -1172,6 +1176,7 @@ with lab.check("in-order") as answer:
 
 # %% role="hidden" exercise="in-order"
 with lab.check("in-order", hidden=True) as answer:
+    answer.value("in_order")
     draw, delay = answer.random, answer.random.randrange(5, 30)
     times = draw.sample(range(1000, 3000), 80)
     events = [
@@ -1265,6 +1270,18 @@ def in_order(events, delay):
     ]
     return {"alarms": [alarm for alarm in alarms if alarm], "late": 0}
 
+
+# %% [markdown] role="equivalent" exercise="in-order" reason="max of two numbers in another order"
+# - watermark = mark if watermark is None else max(watermark, mark)
+# + watermark = mark if watermark is None else max(mark, watermark)
+
+# %% [markdown] role="equivalent" exercise="in-order" reason="What waits longer leaves in the same order"
+# - while waiting and waiting[0][0] <= watermark:
+# + while waiting and waiting[(-1)][0] <= watermark:
+
+# %% [markdown] role="equivalent" exercise="in-order" reason="What waits longer leaves in the same order"
+# - while waiting and waiting[0][0] <= watermark:
+# + while waiting and waiting[0][0] < watermark:
 
 # %% role="wrong" exercise="in-order" misconception="The watermark follows the last event" caught="check" says="with delay"
 def in_order(events, delay):
