@@ -221,7 +221,7 @@ def mend(data):
         text, was = before, "mojibake"
 
 
-# %% role="wrong" exercise="mend" misconception="Latin-1 is the same as cp1252" caught="check" says="€"
+# %% role="wrong" exercise="mend" misconception="Latin-1 is the same as cp1252" caught="check" says="'was': 'cp1252'"
 def mend(data):
     try:
         text, was = data.decode("utf-8"), "utf-8"
@@ -237,7 +237,7 @@ def mend(data):
         text, was = before, "mojibake"
 
 
-# %% role="wrong" exercise="mend" misconception="Odd characters are mojibake: throw away what cannot be undone" caught="check" says="Łukasik"
+# %% role="wrong" exercise="mend" misconception="Odd characters are mojibake: throw away what cannot be undone" caught="check" says="ukasik"
 def mend(data):
     try:
         text, was = data.decode("utf-8"), "utf-8"
@@ -334,6 +334,7 @@ with lab.check("find") as answer:
         ("STRASSE, Straße", "straße", [[0, 7], [9, 15]]),
         ("a\n\t b a b", "a b", [[0, 5], [6, 9]]),
         ("aaaaa", "aa", [[0, 2], [2, 4]]),
+        ("a b a", "A", [[0, 1], [4, 5]]),
         ("nobody", "José", []),
     ]:
         got = answer.call("find", text, term)
@@ -424,6 +425,34 @@ def find(text, term):
         first += 1
     return found
 
+
+# %% [markdown] role="equivalent" exercise="find" reason="Both sides get the same mark for a space"
+# - return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", kept))
+# + return re.sub(r"\s+", "XX XX", unicodedata.normalize("NFKC", kept))
+
+# %% [markdown] role="equivalent" exercise="find" reason="Behind the end nothing is found"
+# - while start < len(text):
+# + while start <= len(text):
+
+# %% [markdown] role="equivalent" exercise="find" reason="An empty piece is no term"
+# - for end in range(start + 1, len(text) + 1)
+# + for end in range(len(text) + 1)
+
+# %% [markdown] role="equivalent" exercise="find" reason="An empty piece is no term"
+# - for end in range(start + 1, len(text) + 1)
+# + for end in range(start - 1, len(text) + 1)
+
+# %% [markdown] role="equivalent" exercise="find" reason="An empty piece is no term"
+# - for end in range(start + 1, len(text) + 1)
+# + for end in range(start + (0), len(text) + 1)
+
+# %% [markdown] role="equivalent" exercise="find" reason="Any character that is no mark will do"
+# - and not unicodedata.combining((text + " ")[end])
+# + and not unicodedata.combining((text + "XX XX")[end])
+
+# %% [markdown] role="equivalent" exercise="find" reason="Later ends hold invisible characters more"
+# - start = ends[0]
+# + start = ends[(-1)]
 
 # %% role="wrong" exercise="find" misconception="Positions in the normalised text are positions in the text" caught="check" says="Hi JOSE"
 def find(text, term):
@@ -660,7 +689,15 @@ def merges(counts, n):
     return learnt
 
 
-# %% role="wrong" exercise="merges" misconception="A word counts once" caught="check" says="newest"
+# %% [markdown] role="equivalent" exercise="merges" reason="A text is a sequence of characters too"
+# - words, learnt = {tuple(word): count for word, count in counts.items()}, []
+# + words, learnt = {(word): count for word, count in counts.items()}, []
+
+# %% [markdown] role="equivalent" exercise="merges" reason="A pair is as good as a list of two"
+# - learnt.append(list(best))
+# + learnt.append((best))
+
+# %% role="wrong" exercise="merges" misconception="A word counts once" caught="check" says="abab"
 def merges(counts, n):
     words, learnt = {tuple(word): 1 for word in counts}, []
     for _ in range(n):
@@ -689,7 +726,7 @@ def merges(counts, n):
     return [list(pair) for pair in best[:n]]
 
 
-# %% role="wrong" exercise="merges" misconception="A merge is a replacement in the text" caught="check" says="banana"
+# %% role="wrong" exercise="merges" misconception="A merge is a replacement in the text" caught="check" says="aaaa"
 def merges(counts, n):
     words, learnt = {tuple(word): count for word, count in counts.items()}, []
     for _ in range(n):
@@ -711,7 +748,7 @@ def merges(counts, n):
     return learnt
 
 
-# %% role="wrong" exercise="merges" misconception="Of equal pairs the first seen is as good as any" caught="check" says="'xy'"
+# %% role="wrong" exercise="merges" misconception="Of equal pairs the first seen is as good as any" caught="check" says="banana"
 def merges(counts, n):
     words, learnt = {tuple(word): count for word, count in counts.items()}, []
     for _ in range(n):
@@ -868,8 +905,8 @@ def entities(text: str, carriers: list[str], airports: dict[str, str]) -> list[d
 # %% role="check" exercise="entities"
 with lab.check("entities") as answer:
     carriers = ["UA", "B6", "9E"]
-    airports = {"JFK": "JFK", "Kennedy": "JFK", "San Juan": "SJU", "O'Hare": "ORD"}
-    airports |= {"San": "SAN", "SAN": "SAN", "UA 7 Lounge": "EWR"}
+    airports = {"JFK": "JFK", "Kennedy": "JFK", "San": "SAN", "O'Hare": "ORD"}
+    airports |= {"San Juan": "SJU", "SAN": "SAN", "UA 7 Lounge": "EWR"}
     for text, expected in [
         ("Flew B6-15 from JFK.", "5 10 flight B615, 16 19 airport JFK"),
         (
@@ -1006,6 +1043,18 @@ def entities(text, carriers, airports):
     return found
 
 
+# %% [markdown] role="equivalent" exercise="entities" reason="Backwards by letter, a longer name stands before its beginning"
+# - names = sorted(airports, key=len, reverse=True)
+# + names = sorted(airports, key=None, reverse=True)
+
+# %% [markdown] role="equivalent" exercise="entities" reason="Backwards by letter, a longer name stands before its beginning"
+# - names = sorted(airports, key=len, reverse=True)
+# + names = sorted(airports, reverse=True)
+
+# %% [markdown] role="equivalent" exercise="entities" reason="No entity begins before 0"
+# - kept, free = [], 0
+# + kept, free = [], (-1)
+
 # %% role="wrong" exercise="entities" misconception="A regular expression takes the longest name by itself" caught="check" says="San Juan"
 def entities(text, carriers, airports):
     patterns = {
@@ -1091,7 +1140,7 @@ def entities(text, carriers, airports):
     return sorted(found, key=lambda e: (e["start"], -e["end"]))
 
 
-# %% role="wrong" exercise="entities" misconception="White space is white space" caught="check" says="UA  1545"
+# %% role="wrong" exercise="entities" misconception="White space is white space" caught="check" says="UA15455"
 def entities(text, carriers, airports):
     names = sorted(airports, key=len, reverse=True)
     patterns = {
@@ -1315,7 +1364,11 @@ def groups(sentences, limit):
     return [found[n] for n in range(len(sets))]
 
 
-# %% role="wrong" exercise="groups" misconception="Compare with the first one of each group" caught="check" says="yyxbc"
+# %% [markdown] role="equivalent" exercise="groups" reason="A range is a sequence too"
+# - group = list(range(len(sentences)))
+# + group = (range(len(sentences)))
+
+# %% role="wrong" exercise="groups" misconception="Compare with the first one of each group" caught="check" says="abcdx!"
 def groups(sentences, limit):
     firsts, found = [], []
     for sentence in sentences:
