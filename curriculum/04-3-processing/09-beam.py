@@ -1284,7 +1284,7 @@ with lab.check("changes") as answer:
             [list(pair) for pair in expected],
             asked=f"the messages that pass, with keep 30 and steps {steps}",
         )
-    steps = [[(600, ("D7", 0))], 659, [(660, ("D7", 0))], 660, [(661, ("D7", 0))]]
+    steps = [[(600, ("D7", 0))], 659, [(600, ("D7", 0))], 660, [(661, ("D7", 0))]]
     answer.equal(
         [list(pair) for pair in answer.call("changes", steps, 60)],
         [["D7", 0], ["D7", 0]],
@@ -1727,6 +1727,41 @@ def publish(path, pane):
     db.close()
 
 
+# %% [markdown] role="equivalent" exercise="publish" reason="The order of the columns of the key plays no part"
+# + 'INSERT INTO board\nVALUES\n  ($origin, $hour, $pane, $departures) ON CONFLICT(origin DESC, hour) DO UPDATE SET pane = excluded.pane, departures = excluded.departures\nWHERE\n  excluded.pane > board.pane',
+# - """
+# - INSERT INTO board VALUES (:origin, :hour, :pane, :departures)
+# - ON CONFLICT (origin, hour) DO UPDATE
+# - SET pane = excluded.pane, departures = excluded.departures
+# - WHERE excluded.pane > board.pane
+# - """,
+
+# %% [markdown] role="equivalent" exercise="publish" reason="The order of the columns of the key plays no part"
+# + 'INSERT INTO board\nVALUES\n  ($origin, $hour, $pane, $departures) ON CONFLICT(origin, hour DESC) DO UPDATE SET pane = excluded.pane, departures = excluded.departures\nWHERE\n  excluded.pane > board.pane',
+# - """
+# - INSERT INTO board VALUES (:origin, :hour, :pane, :departures)
+# - ON CONFLICT (origin, hour) DO UPDATE
+# - SET pane = excluded.pane, departures = excluded.departures
+# - WHERE excluded.pane > board.pane
+# - """,
+
+# %% [markdown] role="equivalent" exercise="publish" reason="The same pane once more is the same row"
+# + 'INSERT INTO board\nVALUES\n  ($origin, $hour, $pane, $departures) ON CONFLICT(origin, hour) DO UPDATE SET pane = excluded.pane, departures = excluded.departures\nWHERE\n  excluded.pane >= board.pane',
+# - """
+# - INSERT INTO board VALUES (:origin, :hour, :pane, :departures)
+# - ON CONFLICT (origin, hour) DO UPDATE
+# - SET pane = excluded.pane, departures = excluded.departures
+# - WHERE excluded.pane > board.pane
+# - """,
+
+# %% [markdown] role="equivalent" exercise="publish" reason="What is committed is stored; the connection ends with the function"
+# - db.close()
+# + db
+
+# %% [markdown] role="equivalent" exercise="publish" reason="What is committed is stored; the connection ends with the function"
+# - db.close()
+# + pass
+
 # %% role="wrong" exercise="publish" misconception="A bundle runs once" caught="check" says="delivered raised"
 def publish(path, pane):
     db = sqlite3.connect(path)
@@ -2018,6 +2053,50 @@ def board(events, wait):
         steps.append(newest - wait)
     return collect(build, replay(steps))
 
+
+# %% [markdown] role="equivalent" exercise="board" reason="Any word or number is a mark"
+# - userstate.ReadModifyWriteStateSpec("seen", VarIntCoder())
+# + userstate.ReadModifyWriteStateSpec("XXseenXX", VarIntCoder())
+
+# %% [markdown] role="equivalent" exercise="board" reason="Any word or number is a mark"
+# - seen.write(1)
+# + seen.write(2)
+
+# %% [markdown] role="equivalent" exercise="board" reason="Any word or number is a mark"
+# - seen.write(1)
+# + seen.write((0))
+
+# %% [markdown] role="equivalent" exercise="board" reason="Whole minutes are whole as a float too"
+# - minute = int(event["departed"].timestamp()) // 60
+# + minute = (event["departed"].timestamp()) // 60
+
+# %% [markdown] role="equivalent" exercise="board" reason="Whole minutes are whole as a float too"
+# - minute = int(event["departed"].timestamp()) // 60
+# + minute = int(event["departed"].timestamp()) / 60
+
+# %% [markdown] role="equivalent" exercise="board" reason="Each of these advances the watermark at least at each full hour; more often changes nothing"
+# - if hour is None or mark // 60 > hour:
+# + if True:
+
+# %% [markdown] role="equivalent" exercise="board" reason="Each of these advances the watermark at least at each full hour; more often changes nothing"
+# - if hour is None or mark // 60 > hour:
+# + if hour is None or mark / 60 > hour:
+
+# %% [markdown] role="equivalent" exercise="board" reason="Each of these advances the watermark at least at each full hour; more often changes nothing"
+# - if hour is None or mark // 60 > hour:
+# + if hour is None or mark // (59) > hour:
+
+# %% [markdown] role="equivalent" exercise="board" reason="Each of these advances the watermark at least at each full hour; more often changes nothing"
+# - if hour is None or mark // 60 > hour:
+# + if hour is None or mark // 60 >= hour:
+
+# %% [markdown] role="equivalent" exercise="board" reason="Each of these advances the watermark at least at each full hour; more often changes nothing"
+# - waiting, hour = [], mark // 60
+# + waiting, hour = [], mark / 60
+
+# %% [markdown] role="equivalent" exercise="board" reason="Each of these advances the watermark at least at each full hour; more often changes nothing"
+# - waiting, hour = [], mark // 60
+# + waiting, hour = [], mark // 61
 
 # %% role="wrong" exercise="board" misconception="Repeats are rare enough" caught="check" says="column departures"
 def board(events, wait):
