@@ -25,7 +25,7 @@
 # and invented gates and people. Scrapy 2.19, Protego, parsel and pandas are the real ones.
 #
 # Scrapy starts only once in a process, so `crawl(spider, **settings)` gives each spider its own. Pauses are
-# 1,000 times as short there.
+# 1,000 times as short there. Between a task and its answer may stand a small function, through which the check calls yours.
 
 # %% role="setup"
 import hashlib

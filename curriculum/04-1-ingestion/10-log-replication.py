@@ -24,6 +24,9 @@
 # PostgreSQL is the real one. `connect()` opens a connection of psycopg to the airline's database,
 # `connect("warehouse")` to the one with the copy; `with connect() as db:` commits at its end. Checks
 # empty both databases.
+#
+# You need not read the code cells between a task and its answer, nor the one that defines `Watched`: through them the checks
+# call yours, and cut the power.
 
 # %% role="setup"
 import itertools

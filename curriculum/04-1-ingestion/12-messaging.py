@@ -24,6 +24,9 @@
 # PostgreSQL and Valkey, the BSD-licensed fork of Redis, are the real ones (label: engine). `db` is a connection of
 # psycopg in which each statement commits itself; what belongs together stands in `with db.transaction():`.
 # `client` is redis-py's client of Valkey. Checks empty both. The partners are invented.
+#
+# You need not read the code cells between a task and its answer, nor the one that defines `Watched`: through them the checks
+# call yours, and cut the power.
 
 # %% role="setup"
 import hashlib

@@ -54,11 +54,11 @@ lab
 # Storm does not store the tree. Each tuple has a random number of 64 bits. An *acker* keeps one value for each tree: the exclusive or (XOR, in Python `^`) of all it hears. A tuple's
 # number comes twice, when it is emitted and when it is acked, and `x ^ x` is 0. When the value is 0, all is done: some 20 bytes, however large the tree.
 #
-# **Predict:** the tree below has three tuples, with the numbers 5, 3 and 6. After which message is the value 0?
+# **Predict:** the tree below has three tuples, with the numbers 5, 3 and 3. After which message is the value 0?
 
 # %%
 for numbers in (
-    (5, 3, 6),
+    (5, 3, 3),
     (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9),
 ):
     root, left, right = numbers
@@ -68,10 +68,10 @@ for numbers in (
     for name, number in messages.items():
         value ^= number
         zeros += [name] if value == 0 else []
-    print([hex(number) for number in numbers], "zero after:", zeros)
+    print(*(f"{number:x}" for number in numbers), "- zero after:", zeros)
 
 # %% [markdown]
-# With small numbers 5 ^ 3 ^ 6 is 0 by chance, and the tree counts as done while two tuples are on their way. With 64 random bits, that chance is one in 2⁶⁴.
+# With small numbers, two tuples have the same one by chance: 3 ^ 3 is 0, and the tree counts as done while both are on their way. With 64 random bits, that chance is one in 2⁶⁴.
 
 # %% [markdown] role="task" exercise="told" points=3 topics=["4.3-4.2"]
 # ### The acker
@@ -1257,7 +1257,7 @@ def resume(inputs, changelog, checkpoint, tied):
 # %% [markdown] topics=["4.3-4.2", "4.3-4.3", "4.3-4"]
 # ## One step, two engines
 #
-# Neither engine knows windows or watermarks in this form of use: you get one message, and a place to keep things. That is how all was written before Beam's model. It fits both, if the step does not know where its state lies.
+# Both engines have windows in their higher layers. Here you use the lowest one: a message, and a place to keep things. All streams were written so before Beam's model; it fits both engines, if the step does not know where its state lies.
 
 # %% [markdown] role="task" exercise="step" points=4 topics=["4.3-4", "4.3-4.2", "4.3-4.3"]
 # ### The board, a message at a time
@@ -1632,7 +1632,7 @@ engines.compare(
 )
 
 # %% [markdown]
-# Both answer as the batch does, with the step that you wrote, and neither knows what an hour is.
+# Both answer as the batch does, with the step that you wrote, and neither engine knows what an hour is.
 
 # %%
 sizes = {}
@@ -1653,7 +1653,7 @@ picture(
 
 # %% [markdown]
 # Patience is paid in state. What later engines took over: from Storm at-least-once by acks, and the lesson that exactly once needs state and input tied together; Flink's checkpoints do that for a whole job. From Samza,
-# local state with a changelog: Kafka Streams is built on it. Storm 2.8 and Samza 1.8 are maintained, seldom chosen for new work.
+# local state with a changelog: Kafka Streams is built on it. Storm is still released, Samza hardly (1.8 is of 2023); neither is often chosen for new work.
 
 # %% [markdown]
 # ## What you can do now

@@ -488,7 +488,7 @@ def unloaded(state: dict, event: dict, limit: int) -> list[str]:
     alarms = []
     for bag, time in list(checked.items()):
         if time + limit <= event["time"]:
-            if loaded.get(bag, time + limit + 1) > time + limit:
+            if bag not in loaded or loaded[bag] > time + limit:
                 alarms.append(bag)
             del checked[bag]
             loaded.pop(bag, None)
@@ -515,6 +515,8 @@ with lab.check("unloaded") as answer:
             [0],
         ),
         ("c A 100, w 99, w 100, w 200, w 300", [[], [], ["bag A"], []], [1, 1, 0, 0]),
+        ("c A 100, l A 131, w 120, w 130", [[], ["bag A"]], [1, 0]),
+        ("c A 100, w 130, l A 131, w 131", [["bag A"], []], [0, 0]),
         (
             "c B 102, c A 101, c C 103, w 132, l C 133, w 140",
             [["bag A", "bag B"], []],
@@ -659,7 +661,7 @@ def unloaded(state, event, limit):
     return sorted(alarms)
 
 
-# %% role="wrong" exercise="unloaded" misconception="An alarm is repeated until somebody acts" caught="check" says="the alarms after each watermark"
+# %% role="wrong" exercise="unloaded" misconception="An alarm is repeated until somebody acts" caught="check" says="whether the state holds a bag"
 def unloaded(state, event, limit):
     checked, loaded = state.setdefault("checked", {}), state.setdefault("loaded", {})
     if event["kind"] != "watermark":
