@@ -1380,6 +1380,7 @@ def changes(steps, keep):
 # - FORGET = userstate.TimerSpec("forget", userstate.TimeDomain.WATERMARK)
 # + FORGET = userstate.TimerSpec("XXforgetXX", userstate.TimeDomain.WATERMARK)
 
+
 # %% role="wrong" exercise="changes" misconception="What an id has sent once is a repeat" caught="check" says="(600, ('7', 5))"
 def changes(steps, keep):
     class Changes(beam.DoFn):
@@ -1762,6 +1763,7 @@ def publish(path, pane):
 # - db.close()
 # + pass
 
+
 # %% role="wrong" exercise="publish" misconception="A bundle runs once" caught="check" says="delivered raised"
 def publish(path, pane):
     db = sqlite3.connect(path)
@@ -2097,6 +2099,7 @@ def board(events, wait):
 # %% [markdown] role="equivalent" exercise="board" reason="Each of these advances the watermark at least at each full hour; more often changes nothing"
 # - waiting, hour = [], mark // 60
 # + waiting, hour = [], mark // 61
+
 
 # %% role="wrong" exercise="board" misconception="Repeats are rare enough" caught="check" says="column departures"
 def board(events, wait):

@@ -1182,7 +1182,7 @@ def missed():
             MEASURES FIRST(A.ts) AS since, LAST(Z.ts) AS until
             ONE ROW PER MATCH
             AFTER MATCH SKIP TO NEXT ROW
-            PATTERN (A B*? Z) WITHIN INTERVAL '240' MINUTE
+            PATTERN (A B*? Z) WITHIN INTERVAL '240' MINUTE(3)
             DEFINE
                 A AS kind = 'landed',
                 B AS kind <> 'landed' AND kind <> 'boarded' AND kind <> 'closed',
