@@ -269,7 +269,7 @@ def read_plan(text):
     return {"joins": joins, "shuffles": len(shuffles)}
 
 
-# %% role="wrong" exercise="read-plan" misconception="Count the word wherever it stands" caught="check" says="ReusedExchange"
+# %% role="wrong" exercise="read-plan" misconception="Count the word wherever it stands" caught="check" says="the joins and shuffles"
 def read_plan(text):
     final = text.split("== Final Plan ==")[-1].split("== Initial Plan ==")[0]
     words = re.findall(r"\w+", final)
@@ -277,7 +277,7 @@ def read_plan(text):
     return {"joins": joins, "shuffles": words.count("Exchange")}
 
 
-# %% role="wrong" exercise="read-plan" misconception="A join is a join: sides without a key do not count" caught="check" says="CartesianProduct"
+# %% role="wrong" exercise="read-plan" misconception="A join is a join: sides without a key do not count" caught="check" says="AdaptiveSparkPlan"
 def read_plan(text):
     final = text.split("== Final Plan ==")[-1].split("== Initial Plan ==")[0]
     found = [re.match(r"[\s:+*-]*(?:\(\d+\))?\s*(\w+)", x) for x in final.splitlines()]
@@ -1103,6 +1103,18 @@ def board(events, wait):
         "complete",
     )
 
+
+# %% [markdown] role="equivalent" exercise="board" reason="The order of keys plays no part"
+# - hours = once.groupBy("origin", F.window("departed", "1 hour"))
+# + hours = once.groupBy(F.window("departed", "1 hour"), "origin")
+
+# %% [markdown] role="equivalent" exercise="board" reason="The order of columns plays no part"
+# - table = hours.agg(F.count("id").alias("departures"), F.avg("delay").alias("delay"))
+# + table = hours.agg(F.avg("delay").alias("delay"), F.count("id").alias("departures"))
+
+# %% [markdown] role="equivalent" exercise="board" reason="The order of columns plays no part"
+# - return show(table.select("origin", hour, "departures", "delay"), "complete")
+# + return show(table.select(hour, "origin", "departures", "delay"), "complete")
 
 # %% role="wrong" exercise="board" misconception="Append gives all hours at the end" caught="check" says="missing"
 def board(events, wait):

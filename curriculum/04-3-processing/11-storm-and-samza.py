@@ -1341,7 +1341,7 @@ def step(store: object, event: dict, wait: int) -> dict | None:
     known = json.loads(store.get(origin) or '{"latest": "", "hours": {}}')
     known["latest"] = max(known["latest"], at.isoformat())
     watermark = datetime.fromisoformat(known["latest"]) - timedelta(minutes=wait)
-    hour = at.replace(minute=0, second=0, microsecond=0).isoformat()
+    hour = at.replace(minute=0, second=0).isoformat()
     delays = known["hours"].setdefault(hour, {})
     repeat = event["id"] in delays
     delays.setdefault(event["id"], event["delay"])
