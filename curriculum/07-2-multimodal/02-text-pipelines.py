@@ -454,6 +454,7 @@ def find(text, term):
 # - start = ends[0]
 # + start = ends[(-1)]
 
+
 # %% role="wrong" exercise="find" misconception="Positions in the normalised text are positions in the text" caught="check" says="Hi JOSE"
 def find(text, term):
     def fold(piece):
@@ -696,6 +697,7 @@ def merges(counts, n):
 # %% [markdown] role="equivalent" exercise="merges" reason="A pair is as good as a list of two"
 # - learnt.append(list(best))
 # + learnt.append((best))
+
 
 # %% role="wrong" exercise="merges" misconception="A word counts once" caught="check" says="abab"
 def merges(counts, n):
@@ -1055,6 +1057,7 @@ def entities(text, carriers, airports):
 # - kept, free = [], 0
 # + kept, free = [], (-1)
 
+
 # %% role="wrong" exercise="entities" misconception="A regular expression takes the longest name by itself" caught="check" says="San Juan"
 def entities(text, carriers, airports):
     patterns = {
@@ -1367,6 +1370,7 @@ def groups(sentences, limit):
 # %% [markdown] role="equivalent" exercise="groups" reason="A range is a sequence too"
 # - group = list(range(len(sentences)))
 # + group = (range(len(sentences)))
+
 
 # %% role="wrong" exercise="groups" misconception="Compare with the first one of each group" caught="check" says="abcdx!"
 def groups(sentences, limit):
