@@ -464,7 +464,7 @@ def answers(texts, model, cache, ask, size):
     return [cache[key] for key in keys]
 
 
-# %% role="wrong" exercise="cached" misconception="Capitals say nothing" caught="check" says="m:zoë"
+# %% role="wrong" exercise="cached" misconception="Capitals say nothing" caught="check" says="'m:zo"
 def answers(texts, model, cache, ask, size):
     keys = [
         (model, unicodedata.normalize("NFC", text).strip().lower()) for text in texts
