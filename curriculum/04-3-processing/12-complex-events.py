@@ -1314,7 +1314,10 @@ with (
 ):
     session.sql(WATCH.format(inbox=inbox))
     session.sql(REPORT.format(outbox=outbox))
-    query = missed() or "SELECT passenger, ts, ts FROM scans WHERE kind = 'closed'"
+    query = (
+        missed()
+        or "SELECT passenger, CAST(NULL AS TIMESTAMP(3)), ts FROM scans WHERE kind = 'closed'"
+    )
     job = session.sql(f"INSERT INTO report {query}")[0][0]
     drop(inbox, 1, "Ada landed 2013-07-10 10:00:00; Ben shop 2013-07-10 10:01:00")
     flink.wait(lambda: read_rows(job), lambda rows: rows >= 2)
