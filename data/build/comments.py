@@ -46,9 +46,9 @@ PREFIXES = {"AA": "001", "DL": "006", "UA": "016", "US": "037", "B6": "279", "WN
 
 def build(resource: Resource, out: Path, raw: RawTable) -> None:
     """Write the comments in the order of their numbers."""
-    flights = []
+    table, flights = raw("flights-raw"), []
     for month, day in DAYS:
-        flights += flights_on(raw("flights-raw"), month=month, day=day).to_pylist()
+        flights += flights_on(table, month=month, day=day).to_pylist()
     flights = [f for f in flights if f["dep_delay"] is not None and f["dest"] in NAMES]
     flights.sort(key=lambda f: (f["time_hour"], f["carrier"], f["flight"]))
     write_json_lines(_comments(flights, rng(resource["name"], "2013")), out)
