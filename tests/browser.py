@@ -19,7 +19,7 @@ from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 TOKEN = "a-token-of-the-tests"
 #: Milliseconds that a step in the browser may take on a busy machine before it counts as failed.
-PATIENCE = 60_000
+PATIENCE = 120_000
 FLAGS = [
     "--no-sandbox",  # Chromium has none for root, and these pages are ours
     "--disable-gpu",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import resource
 import shutil
 import subprocess
 
@@ -11,6 +12,9 @@ import pytest
 
 from grader.build import prepare_data, read_labs
 from grader.source import ROOT
+
+#: Memory that a process of a test may fill; the largest system that is tested needs a quarter.
+DATA_BYTES = 8 * 2**30
 
 
 def chosen_labs() -> list:
@@ -22,6 +26,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Build the labs' data once, before the processes of a parallel run need them."""
     if not hasattr(config, "workerinput"):
         prepare_data(chosen_labs())
+        return
+    # A test that runs away ends with a MemoryError and its traceback, not with the whole machine.
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (DATA_BYTES, hard))
 
 
 @pytest.fixture(scope="module")
