@@ -503,6 +503,38 @@ def test_cargo_photos(here: Path) -> None:
     assert turned.size == (320, 500)
 
 
+def test_flight_bundle(here: Path) -> None:
+    bundle = dataset("flight-bundle")
+
+    def rows(name: str) -> list[dict[str, str]]:
+        return list(csv.DictReader(io.StringIO(bundle.read(name).decode())))
+
+    flights = dataset("flights").frame().query("month == 11 and day == 3 and dep_time.notna()")
+    left = {
+        f"{f.carrier}{f.flight}-{f.origin}": f.time_hour + timedelta(minutes=f.minute + f.dep_delay)
+        for f in flights.itertuples()
+    }
+    events = {row["event"]: row for row in rows("events.csv")}
+    assert len(events) == 80
+    assert len({row["flight"] for row in events.values()}) == 40
+    for name, row in events.items():
+        if row["kind"] == "departure":
+            assert left[name] == datetime.fromisoformat(row["utc"])
+    truth = {row["item"]: row["event"] for row in rows("truth.csv")}
+    assert {*truth.values()} - {""} <= events.keys()
+    media = {name for name in bundle.names() if name.endswith((".jpg", ".wav"))}
+    assert media == {item for item in truth if "/" in item}
+    for name in media:
+        assert bundle.read(name)[:3] == (b"RIF" if name.endswith("wav") else b"\xff\xd8\xff")
+        side = name.replace(".wav", ".json")
+        if name.endswith("wav") and side in bundle.names():
+            assert {"device", "lat", "lon"} <= json.loads(bundle.read(side)).keys()
+    posted = [json.loads(line)["item"] for line in bundle.read("messages.jsonl").splitlines()]
+    sent = [row["item"] for row in rows("positions.csv")]
+    assert media | {*posted, *sent} == truth.keys()
+    assert bundle.path.stat().st_size < 500_000
+
+
 def test_a_collection_is_known_by_its_files(tmp_path: Path) -> None:
     one, same, other = (tmp_path / name for name in ("one.zip", "same.zip", "other.zip"))
     resource = {"format": "zip"}
