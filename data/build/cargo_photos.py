@@ -29,20 +29,17 @@ Columns = dict[str, str]
 def build(resource: Resource, out: Path, raw: RawTable) -> None:
     """Write the photos and ``truth.csv``, which says what is in each."""
     dests = sorted({row["dest"] for row in raw("flights-raw").select(["dest"]).to_pylist()})
-    files, truth = {}, []
     made = [*_scenes(resource["name"]), *_labels(resource["name"], dests)]
     made += _copies(resource["name"], {row["file"]: data for row, data in made})
     made += _odd({row["file"]: data for row, data in made})
-    for row, data in made:
-        files[row["file"]] = data
-        truth.append(row)
     sink = io.StringIO()
     writer = csv.DictWriter(
         sink, ["file", "kind", "scene", "level", "awb", "copy_of", "note"], lineterminator="\n"
     )
     writer.writeheader()
-    writer.writerows(sorted(truth, key=lambda row: row["file"]))
-    write_zip([*files.items(), ("truth.csv", sink.getvalue().encode())], out)
+    writer.writerows(sorted((row for row, _ in made), key=lambda row: row["file"]))
+    files = [(row["file"], data) for row, data in made]
+    write_zip([*files, ("truth.csv", sink.getvalue().encode())], out)
 
 
 def check_digit(serial: int) -> int:
