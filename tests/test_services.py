@@ -238,6 +238,31 @@ def test_a_service_whose_process_was_killed_comes_back_with_its_data():
     assert not any(psutil.pid_exists(pid) for pid in killed)
 
 
+def test_who_waits_hears_that_a_process_ended_by_itself():
+    with service("kafka", brokers=3) as kafka:
+        kafka.kill("broker-1")
+        assert kafka.wait(iter([1, 2]).__next__, lambda n: n == 2) == 2, "who kills it, knows it"
+        os.kill(kafka.pids[0], signal.SIGKILL)
+        with refused("Kafka cannot go on: the process broker-", "its log: "):
+            kafka.wait(lambda: 1, lambda n: n == 2)
+
+
+def test_who_waits_too_long_hears_where_the_logs_are(monkeypatch):
+    with service("valkey") as valkey:
+        monkeypatch.setattr(valkey, "patience", 0.1)
+        with refused("Valkey still answers 1 after 0 s", "its log: "):
+            valkey.wait(lambda: 1, lambda n: n == 2)
+
+
+def test_flink_is_back_when_the_job_manager_knows_the_new_task_manager():
+    with service("flink") as flink:
+        (first,) = flink._task_managers()
+        flink.kill("taskmanager")
+        flink.restart("taskmanager")
+        assert flink._task_managers() - {first}
+        flink.check()
+
+
 # --- side by side -------------------------------------------------------------------------------
 
 

@@ -75,6 +75,8 @@ class Flink(Service):
     disk_mb = 100
     patience = 240.0
     needs = (PythonEnv("flink", 400), Jars("flink"), Java(17, 21))
+    #: Task managers that ended, and that the job manager still counts for some seconds.
+    _ended: frozenset[str] = frozenset()
 
     def configure(self) -> None:
         """Write config.yaml and what is logged."""
@@ -114,13 +116,24 @@ class Flink(Service):
         """A new session of the SQL gateway; ``settings`` are Flink's, by their full names."""
         return SQL(f"http://{HOST}:{self.port('gateway')}/v1", settings)
 
+    def restart(self, name: str = "") -> None:
+        """As any service; a new task manager is one that the job manager did not know before."""
+        if name == "taskmanager":
+            self._ended = frozenset(self._task_managers())
+        super().restart(name)
+
     def ready(self) -> bool:
-        """The task manager's slots are there and the gateway answers."""
+        """The task manager is registered, with its slots, and the gateway answers."""
         import requests
 
-        slots = requests.get(f"{self.url}/overview", timeout=5).json()["slots-total"]
         gateway = requests.get(f"http://{HOST}:{self.port('gateway')}/v1/info", timeout=5)
-        return slots >= 4 and gateway.ok
+        return bool(self._task_managers() - self._ended) and gateway.ok
+
+    def _task_managers(self) -> set[str]:
+        import requests
+
+        answer = requests.get(f"{self.url}/taskmanagers", timeout=5).json()
+        return {each["id"] for each in answer["taskmanagers"] if each["slotsNumber"] == 4}
 
     def check(self) -> None:
         """A window over events in batch, and a stream that is read and then cancelled."""

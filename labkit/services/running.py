@@ -204,11 +204,20 @@ class Service:
         self._await([name], ready)
 
     def wait(self, ask: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
-        """Ask again and again until an answer is good; return it."""
+        """Ask again and again until an answer is good; return it.
+
+        Raises:
+            CourseError: a process ended by itself, or the answer is not good in ``patience``.
+        """
         deadline, pause = time.monotonic() + self.patience, 0.02
         while not good(answer := ask()):
+            if dead := self._dead(sorted(self._serving)):
+                self._fail(dead[0], f"the process {dead[0]} ended", what="cannot go on")
             if time.monotonic() > deadline:
-                raise CourseError(f"{self.title} still answers {answer!r}: see its log.")
+                raise CourseError(
+                    f"{self.title} still answers {answer!r:.200} after {self.patience:.0f} s "
+                    f"({self._keep_logs()})."
+                )
             time.sleep(pause)
             pause = min(pause * 1.5, 0.5)
         return answer
@@ -245,7 +254,12 @@ class Service:
         for each, command in self._all_commands().items():
             if name in ("", each):
                 self._run(each, command)
-        self._await(list(self._all_commands()) if not name else [name], self.ready)
+        try:
+            self._await(list(self._all_commands()) if not name else [name], self.ready)
+        except PortTakenError:
+            raise CourseError(
+                f"{self.title} found its port taken by another program: open the lab again."
+            ) from None
 
     def stop(self) -> None:
         """End all its processes and remove its folder; nothing where that was done."""
@@ -310,6 +324,7 @@ class Service:
         self._held: list[socket.socket] = []
         self._called: list[str] = []
         self._more: dict[str, Command] = {}
+        self._serving: set[str] = set()
         self._supervisor = Supervisor(self)
 
     @contextlib.contextmanager
@@ -350,7 +365,9 @@ class Service:
         names = list(self._all_commands())
         if name and name not in names:
             raise CourseError(f"{self.title} has no process {name!r}: it has {', '.join(names)}.")
-        self._supervisor.ask("end", names=[name] if name else names, kill=kill, grace=30)
+        names = [name] if name else names
+        self._serving -= {*names}
+        self._supervisor.ask("end", names=names, kill=kill, grace=30)
 
     def _await(self, names: list[str], ready: Any) -> None:
         """Ask until the protocol answers; raise as soon as a process has ended."""
@@ -361,6 +378,7 @@ class Service:
             try:
                 # What has ended meanwhile may no longer have been asked.
                 if ready() and not self._dead(names):
+                    self._serving |= {*names}
                     return
             except CourseError:
                 raise
@@ -381,13 +399,15 @@ class Service:
         """The supervisor's view; raises where it ended the processes for their memory."""
         state = self._supervisor.ask("state")
         if state["reason"]:
-            logs = sorted(path.stem for path in (self.folder / "logs").glob("*.log"))
-            kept = [self._keep_log(name) for name in logs]
             raise CourseError(
                 f"{self.title} was ended: {state['reason']}; give it less to hold, and "
-                f"restart() it ({'; '.join(kept)})."
+                f"restart() it ({self._keep_logs()})."
             )
         return state
+
+    def _keep_logs(self) -> str:
+        logs = sorted(path.stem for path in (self.folder / "logs").glob("*.log"))
+        return "; ".join(self._keep_log(name) for name in logs)
 
     def _keep_log(self, name: str) -> str:
         """Copy a log out of the folder, which will go; say where it is."""
