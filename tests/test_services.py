@@ -455,6 +455,19 @@ def test_a_port_that_is_taken_before_the_service_has_it(monkeypatch, times):
     works(FaultyPorts)
 
 
+def test_a_port_that_is_taken_before_a_restart():
+    with service("valkey") as valkey:
+        valkey.kill()
+        with socket.socket() as thief:
+            thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            thief.bind((HOST, valkey.port("primary")))
+            thief.listen()
+            with refused("Valkey found its port taken 5 times", "open the lab again"):
+                valkey.restart()
+        valkey.restart()
+        valkey.check()
+
+
 # --- artifacts ----------------------------------------------------------------------------------
 
 

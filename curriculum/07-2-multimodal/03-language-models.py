@@ -761,12 +761,12 @@ def checked(reply, text):
     return record, ""
 
 
-# %% [markdown] topics=["7.2-5.4"]
+# %% [markdown] topics=["7.2-5", "7.2-5.4"]
 # ## The whole job
 #
 # An answer that does not hold may be asked for again: with some chance the second one does. Each attempt costs. What fails three times goes to a person, as in all pipelines: *quarantine*.
 
-# %% [markdown] role="task" exercise="job" points=4 topics=["7.2-5.4"]
+# %% [markdown] role="task" exercise="job" points=4 topics=["7.2-5", "7.2-5.4"]
 # ### Label within a budget
 #
 # Write `label(comments, ask, tries, budget)`. `comments` are dictionaries with `comment` (the number) and `text`. `ask(number, attempt)` returns a dictionary with `text` and `tokens`, as `chat` does;

@@ -1007,7 +1007,7 @@ picture(
 # Dropout costs almost nothing here, and is the cheapest insurance there is: the model has practised to do without.
 # Attention alone is none.
 
-# %% [markdown] topics=["7.2-4.2", "7.2-4.3"]
+# %% [markdown] topics=["7.2-4", "7.2-4.2", "7.2-4.3"]
 # ## What is each modality worth?
 #
 # A feed costs money. In an *ablation* you take parts away and measure. **Predict:** the sensors are taken from the set of three,
@@ -1029,7 +1029,7 @@ for names, score in SUBSETS:
 # A fair answer is the mean over all orders in which the modalities could come, the *Shapley value* (Shapley, 1953). The values of
 # all modalities add up to what they give together.
 
-# %% [markdown] role="task" exercise="worth" points=3 topics=["7.2-4.2", "7.2-4.3"]
+# %% [markdown] role="task" exercise="worth" points=3 topics=["7.2-4", "7.2-4.2", "7.2-4.3"]
 # ### Share the gain
 #
 # Write `worth(scores)`. `scores` is a list of `[names, score]` for each set of modalities, also for the empty one and for all,

@@ -194,6 +194,11 @@ def requests(wanted, gap):
     return found
 
 
+# %% [markdown] role="equivalent" exercise="requests" reason="the larger of two does not depend on their order"
+# - found[-1][2] = max(found[-1][2], end)
+# + found[-1][2] = max(end, found[-1][2])
+
+
 # %% role="wrong" exercise="requests" misconception="The item that begins last ends last" caught="check" says="[0, 0, 100], [0, 10, 5]"
 def requests(wanted, gap):
     found = []
@@ -216,7 +221,7 @@ def requests(wanted, gap):
     return [[shard, first, end - first] for shard, first, end in found]
 
 
-# %% role="wrong" exercise="requests" misconception="A range goes on into the next shard" caught="check" says="[3, 0, 4], [4, 4, 4]"
+# %% role="wrong" exercise="requests" misconception="A range goes on into the next shard" caught="check" says="[1, 0, 9], [0, 90, 10]"
 def requests(wanted, gap):
     found = []
     for shard, first, size in sorted(wanted):
@@ -239,7 +244,7 @@ def requests(wanted, gap):
 
 
 # %%
-gaps = [0, 2_000, 5_000, 10_000, 20_000, 50_000]
+gaps = [0, 6_000, 20_000, 50_000]
 plans = [requests(WANTED, gap) for gap in gaps]
 figure, axis = plt.subplots(figsize=(6, 2.8), layout="constrained")
 if plans[0] is not None:
@@ -249,6 +254,7 @@ if plans[0] is not None:
     for gap, x, y in zip(gaps, counts, asked, strict=True):
         axis.annotate(f"gap {gap:,}", (x, y), xytext=(5, 4), textcoords="offset points")
 axis.axhline(sum(size for *_, size in WANTED) / 1000, color="grey", linestyle=":")
+axis.margins(0.2)
 axis.set(xlabel="requests", ylabel="kB read")
 picture(
     figure,
@@ -280,8 +286,8 @@ print(f"LAION-5B, vectors of 16 bits {pairs * width * 2 / 1e12:.1f} TB")
 print(f"                   of 1 bit  {pairs * width / 8 / 1e12:.2f} TB")
 
 # %% [markdown]
-# Two of them do not fit: a photo of four sizes comes in with 60 kB, and one stored image has 77. Either the stored bytes contain copies or old
-# photos were larger; the paper's two figures count different things. Ask such questions before you multiply.
+# Two of them do not fit: a photo comes in with 60 kB, and each of its four stored images has 77. The two figures cannot count the same
+# thing: one of them may hold copies, or leave out a size. Ask such questions before you multiply.
 #
 # Your own case: the airline keeps 40 million photos of 30 kB for a year. A provider sells three classes of storage:
 
@@ -442,6 +448,16 @@ def bill(objects, months, price):
     return found | {"total": sum(found.values())}
 
 
+# %% [markdown] role="equivalent" exercise="bill" reason="the larger of two does not depend on their order"
+# - billed = count * max(size, price["smallest"]) / 10**9
+# + billed = count * max(price["smallest"], size) / 10**9
+
+
+# %% [markdown] role="equivalent" exercise="bill" reason="the larger of two does not depend on their order"
+# - storage += billed * price["month"] * max(months, price["least"])
+# + storage += billed * price["month"] * max(price["least"], months)
+
+
 # %% role="wrong" exercise="bill" misconception="An object is billed by its bytes" caught="check" says="bill([[1000, 1000, 0]], 1"
 def bill(objects, months, price):
     months = max(months, price["least"])
@@ -536,10 +552,11 @@ picture(
 # %%
 COMMENTS = [json.loads(line) for line in dataset("comments").text().splitlines()]
 TEXTS = list(dict.fromkeys(comment["text"] for comment in COMMENTS))[:400]
-VECTORS = MiniLM().encode(TEXTS)
+MODEL = MiniLM()
+VECTORS = np.vstack([MODEL.encode(TEXTS[n : n + 40]) for n in range(0, 400, 40)])
 table = dict(enumerate(TEXTS))
 gone = table.pop(3)
-near = VECTORS @ MiniLM().encode([gone[: len(gone) // 2]])[0]  # half of it is asked
+near = VECTORS @ MODEL.encode([gone[: len(gone) // 2]])[0]  # half of it is asked
 print("asked:  ", gone[: len(gone) // 2])
 for number in np.argsort(-near)[:2]:
     print(
@@ -580,8 +597,8 @@ def usable(items: list[dict], consents: list[dict], purpose: str, day: int) -> l
 
     def may(name):
         item = by_id.get(name)
-        return bool(
-            item
+        return (
+            item is not None
             and all(willing.get(person) for person in item["people"])
             and all(may(source) for source in item["made_from"])
         )
@@ -680,7 +697,7 @@ with lab.check("usable", hidden=True) as answer:
 #
 # def may(name):
 #     item = by_id.get(name)
-#     return bool(item and all(...) and all(...))
+#     return item is not None and all(...) and all(...)
 #
 # return sorted(...)
 # ```
@@ -708,7 +725,7 @@ def usable(items, consents, purpose, day):
         good = kept
 
 
-# %% role="wrong" exercise="usable" misconception="Only the item itself counts" caught="check" says="for 'search' on day 1;"
+# %% role="wrong" exercise="usable" misconception="Only the item itself counts" caught="check" says="for 'search' on day 4;"
 def usable(items, consents, purpose, day):
     willing = {}
     for consent in sorted(consents, key=lambda consent: consent["day"]):
@@ -795,7 +812,8 @@ def usable(items, consents, purpose, day):
 # **Predict:** how many such sightings point to one aircraft alone, of those that flew from New York at least fifty times?
 
 # %%
-flights = dataset("flights").frame().dropna(subset=["tailnum", "dep_time"])
+columns = ["tailnum", "dep_time", "origin", "dest", "time_hour"]
+flights = dataset("flights").arrow().select(columns).to_pandas().dropna()
 flights["spot"] = (
     flights["origin"] + flights["dest"] + flights["time_hour"].dt.strftime(" %m-%d")
 )
@@ -811,10 +829,10 @@ for count in (1, 2, 3):
     for spots in traces:
         known = chance.sample(sorted(spots), count)
         alone += len(set.intersection(*(seen[spot] for spot in known))) == 1
-    print(f"{count} sightings: {alone / len(traces):.0%} of {len(traces)} are alone")
+    print(f"{count} sighting(s): {alone / len(traces):.0%} of {len(traces)} are alone")
 
 # %% [markdown]
-# Two sightings are enough for most. For people with mobile phones, four places and hours point to 95 % of them (de Montjoye and others,
+# Two sightings are enough for most aircraft. For people with mobile phones, four places and hours point to 95 % of them (de Montjoye and others,
 # 2013). Taking out names does nothing: the trace *is* the name.
 #
 # What you can publish are counts, and only where several people are behind each. *k-anonymity* asks for at least `k`. Coarser cells hold more.
@@ -852,7 +870,7 @@ def publish(visits: list[list], k: int) -> list[list]:
     for place, people in rest.items():
         if len(people) >= k:
             found.append([place, None, len(people)])
-    return sorted(found, key=lambda line: (line[0], line[1] is None, line[1] or 0))
+    return sorted(found, key=lambda line: (line[0], line[1] is None, line[1]))
     ### END SOLUTION
 
 
@@ -948,11 +966,6 @@ def publish(visits, k):
     return found
 
 
-# %% [markdown] role="equivalent" exercise="publish" reason="the line with None is the last of its place, and the only one"
-# -     return sorted(found, key=lambda line: (line[0], line[1] is None, line[1] or 0))
-# +     return sorted(found, key=lambda line: (line[0], line[1] is None, line[1] or 1))
-
-
 # %% role="wrong" exercise="publish" misconception="Names are taken out, so it is anonymous" caught="check" says="with k 2 of the visits Ada A 9, Bo A 9"
 def publish(visits, k):
     counts = Counter((place, hour) for _, place, hour in visits)
@@ -965,7 +978,7 @@ def publish(visits, k):
     found = [[place, hour, n] for (place, hour), n in counts.items() if n >= k]
     rest = Counter(place for _, place, hour in visits if counts[place, hour] < k)
     found += [[place, None, n] for place, n in rest.items() if n >= k]
-    return sorted(found, key=lambda line: (line[0], line[1] is None, line[1] or 0))
+    return sorted(found, key=lambda line: (line[0], line[1] is None, line[1]))
 
 
 # %% role="wrong" exercise="publish" misconception="More than k" caught="check" says="with k 2 of the visits Ada A 9, Bo A 9"
@@ -984,7 +997,7 @@ def publish(visits, k):
     return found
 
 
-# %% role="wrong" exercise="publish" misconception="The rest of a place is any rest" caught="check" says="with k 3 of the visits Ada A 7"
+# %% role="wrong" exercise="publish" misconception="The rest of a place is any rest" caught="check" says="Ada A 9, Ada A 9"
 def publish(visits, k):
     found = []
     for place in sorted({place for _, place, _ in visits}):

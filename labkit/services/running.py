@@ -250,16 +250,16 @@ class Service:
 
     def restart(self, name: str = "") -> None:
         """Stop in good order what runs and start it again, with the same data and ports."""
-        self._end(name, kill=False)
-        for each, command in self._all_commands().items():
-            if name in ("", each):
-                self._run(each, command)
-        try:
-            self._await(list(self._all_commands()) if not name else [name], self.ready)
-        except PortTakenError:
-            raise CourseError(
-                f"{self.title} found its port taken by another program: open the lab again."
-            ) from None
+        for _ in range(ATTEMPTS):
+            self._end(name, kill=False)
+            for each, command in self._all_commands().items():
+                if name in ("", each):
+                    self._run(each, command)
+            with contextlib.suppress(PortTakenError):  # a system may free a port a moment later
+                return self._await([name] if name else list(self._all_commands()), self.ready)
+        raise CourseError(
+            f"{self.title} found its port taken {ATTEMPTS} times: open the lab again."
+        )
 
     def stop(self) -> None:
         """End all its processes and remove its folder; nothing where that was done."""
