@@ -8,11 +8,13 @@ import os
 import shutil
 import subprocess
 import sys
+import wave
 from collections import Counter
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -501,6 +503,20 @@ def test_cargo_photos(here: Path) -> None:
     turned = Image.open(io.BytesIO(photos.read("labels/04.jpg")))
     assert turned.getexif()[0x0112] == 6
     assert turned.size == (320, 500)
+
+
+def test_terminal_music(here: Path) -> None:
+    music = dataset("terminal-music")
+    truth = list(csv.DictReader(io.StringIO(music.read("truth.csv").decode())))
+    assert sorted([row["file"] for row in truth] + ["truth.csv"]) == music.names()
+    for row in truth:
+        with wave.open(io.BytesIO(music.read(row["file"]))) as file:
+            seconds = file.getnframes() / file.getframerate()
+            samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(float)
+        assert seconds == (14 if row["key"] else 4)
+        assert 20_000 < np.abs(samples).max() < 32_767, "loud, and not clipped"
+        assert bool(row["key"]) == bool(row["bpm"]) != row["file"].startswith("heard")
+    assert [row["second"] for row in truth if not row["key"]] == ["3.7", "6.2", "", "8.1"]
 
 
 def test_flight_bundle(here: Path) -> None:
