@@ -43,15 +43,15 @@ PIECES = (
     Piece("finger-dock", 5, False, 132, 1, 0),
     Piece("gate-change", 2, True, 108, 1, 0),
     Piece("hangar", 10, False, 160, 1, 0),
-    Piece("old-tape", 3, False, 100, 1, 45),
+    Piece("old-tape", 1, False, 100, 1, 44),
 )
 STRANGER = Piece("stranger", 0, False, 96, 1, 0)
 #: What a phone heard: name, piece, second of the piece at which it begins, noise (1 is as loud).
 HEARD = (
-    ("heard-1", "departure", 3.7, 0.5),
-    ("heard-2", "gate-change", 6.2, 1.0),
-    ("heard-3", "stranger", 2.0, 0.5),
-    ("heard-4", "boarding", 8.1, 2.0),
+    ("heard-1", "departure", 3.7, 0.1),
+    ("heard-2", "gate-change", 6.2, 0.3),
+    ("heard-3", "stranger", 2.0, 0.1),
+    ("heard-4", "boarding", 8.1, 0.6),
 )
 LISTENED = 4
 
