@@ -244,14 +244,14 @@ def notes(file):
 
 
 figure, axis = plt.subplots(figsize=(7, 2.6), layout="constrained")
-for file, style in [("pieces/departure.wav", "-"), ("pieces/old-tape.wav", ":")]:
+for file, style in [("pieces/departure.wav", "o"), ("pieces/old-tape.wav", "x")]:
     hertz, power = np.array(notes(file)).T
     axis.semilogy(hertz, power, style, label=file)
-axis.set(xlim=(100, 1000), ylim=(1e-2, 1e4), xlabel="hertz", ylabel="mean power")
+axis.set(xlim=(200, 700), ylim=(100, 2e4), xlabel="hertz", ylabel="mean power")
 axis.legend()
 picture(
     figure,
-    alt="Mean power over frequency for two pieces, from 100 to 1,000 hertz: high narrow peaks where notes are, and the peaks of the two lie at other places.",
+    alt="The peaks of the mean spectrum of two pieces, from 200 to 700 hertz: a mark where a note or its overtone is. Those of the old tape lie between those of the other piece.",
 )
 
 # %% [markdown]
@@ -849,7 +849,7 @@ Audio(samples_of("heard-1.wav").astype(float), rate=RATE)
 figure, panels = plt.subplots(
     1, 2, figsize=(7.5, 2.4), layout="constrained", sharey=True
 )
-for panel, name in zip(panels, ["departure", "boarding"], strict=True):
+for panel, name in zip(panels, ["departure", "finger-dock"], strict=True):
     shifts = [
         place - time
         for key_, time in HEARD["heard-1"]
@@ -861,7 +861,7 @@ for panel, name in zip(panels, ["departure", "boarding"], strict=True):
 panels[0].set(ylabel="hits")
 picture(
     figure,
-    alt="Two histograms of the difference in slots. Against departure there is one high bar near 40. Against boarding the few hits lie anywhere.",
+    alt="Two histograms of the difference in slots. Against departure there is one high bar near 40. Against finger-dock the few hits lie anywhere.",
 )
 
 # %% [markdown] role="task" exercise="identify" points=4 topics=["7.2-7.3"]
