@@ -1154,6 +1154,16 @@ def shortlist(query, vectors, many, k):
     return sorted(kept, key=lambda place: (-product(place), place))[:k]
 
 
+# %% [markdown] role="equivalent" exercise="shortlist" reason="a mean orders as its sum does"
+# - distance = ((table > 0) != (asked > 0)).sum(axis=1)
+# + distance = ((table > 0) != (asked > 0)).mean(axis=1)
+
+
+# %% [markdown] role="equivalent" exercise="shortlist" reason="numpy's whole numbers are whole numbers"
+# - return [int(place) for place in kept[:k]]
+# + return [(place) for place in kept[:k]]
+
+
 # %% role="wrong" exercise="shortlist" misconception="The signs are enough" caught="check" says="shortlist([1, 2], [[5, -1]"
 def shortlist(query, vectors, many, k):
     table, asked = np.array(vectors), np.array(query)
