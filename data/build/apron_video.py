@@ -1,4 +1,4 @@
-"""Half a minute of an apron, drawn by program, as two cameras would film it: vehicles, light, a cut."""
+"""Half a minute of an apron, drawn by program, as two cameras would film it."""
 
 import csv
 import io
@@ -50,7 +50,9 @@ VEHICLES = [
 def build(resource: Resource, out: Path, _: RawTable) -> None:
     """Write the film, and ``truth.csv``: a row for each vehicle in each frame."""
     draw = rng(resource["name"], "film")
-    scenes = {camera: _scene(camera, rng(resource["name"], f"camera {camera}")) for camera in (1, 2)}
+    scenes = {
+        camera: _scene(camera, rng(resource["name"], f"camera {camera}")) for camera in (1, 2)
+    }
     paint = {v.name: tuple(int(c) for c in draw.integers(150, 255, 3)) for v in VEHICLES}
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
@@ -104,9 +106,7 @@ def _scene(camera: int, draw: np.random.Generator) -> Image.Image:
     return image
 
 
-def _draw(
-    pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], paint: tuple[int, ...]
-) -> None:
+def _draw(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], paint: tuple[int, ...]) -> None:
     left, top, right, bottom = box
     pen.rectangle((left, top, right - 1, bottom - 4), fill=paint)
     pen.rectangle((left, bottom - 4, right - 1, bottom - 3), fill=(40, 40, 45))
@@ -118,7 +118,17 @@ def avi(frames: list[bytes]) -> bytes:
     """An AVI file of JPEG images (Motion JPEG) and its index, by hand: the same bytes always."""
     largest = max(map(len, frames))
     main = struct.pack(
-        "<14I", 1_000_000 // RATE, largest * RATE, 0, 0x10, len(frames), 0, 1, largest, *SIZE, *[0] * 4
+        "<14I",
+        1_000_000 // RATE,
+        largest * RATE,
+        0,
+        0x10,
+        len(frames),
+        0,
+        1,
+        largest,
+        *SIZE,
+        *[0] * 4,
     )
     stream = b"vidsMJPG" + struct.pack(
         "<IHHIIIIIIII4H", 0, 0, 0, 0, 1, RATE, 0, len(frames), largest, 10_000, 0, 0, 0, *SIZE
