@@ -19,7 +19,7 @@
 # | You need | Why |
 # |---|---|
 # | NumPy: masks, `np.where`, `np.median` | exercise 2 |
-# | the labs *Images*, *Dask*, *Spark* | broken photos, EXIF; partitions |
+# | the labs *Images*, *Dask*, *Spark* | EXIF; partitions |
 #
 # The film and the photos are drawn by a program. OpenCV, Dask and Spark are real. Spark runs in one process with two threads.
 
@@ -132,7 +132,7 @@ print("frame 100, mean error of a value: less than", math.ceil(error))
 
 # %% [markdown]
 # One every 12 frames, and one more at the change of light, where nearly all pixels differ. The cut to another camera gets none. Key
-# frames tell what was cheap to store. They are no list of scenes.
+# frames are no list of scenes.
 
 # %% [markdown] role="task" exercise="runs" points=3 topics=["7.2-6.3"]
 # ### What must be decoded?
@@ -340,7 +340,7 @@ picture(
 #
 # Example: with a background of 100 everywhere, and a frame of 50 everywhere except one pixel of 90, only that pixel moves with `limit` 20.
 #
-# Why: a detector that fires at each cloud is switched off within a week.
+# Why: a detector that fires at each cloud is switched off.
 
 
 # %% role="answer" exercise="moving"
