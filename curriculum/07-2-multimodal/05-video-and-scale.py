@@ -100,8 +100,9 @@ print(
 
 # %% [markdown]
 # Each vehicle is counted in each frame that shows it, a truck that waits most of all.
-#
-# ### Decoding has an order
+
+# %% [markdown] topics=["7.2-6.3"]
+# ## Decoding has an order
 #
 # Motion JPEG is a row of whole pictures. Other *codecs* store a *key frame* now and then, and between them only what changes. That is smaller. But you cannot
 # decode frame 100 alone: the decoder starts at the key frame before it and reads on. An MP4 file lists its key frames in a table named `stss`.
@@ -122,7 +123,9 @@ KEYS = [
     n - 1 for n in struct.unpack_from(f">{many}I", data, at + 4)
 ]  # the table counts from 1
 print(
-    "MP4 is smaller than AVI", (HOME / "apron.avi").stat().st_size // len(data), "times"
+    "AVI is larger than MP4",
+    round((HOME / "apron.avi").stat().st_size / len(data)),
+    "times",
 )
 print("key frames", KEYS)
 again = cv2.VideoCapture(str(HOME / "apron.mp4"))
@@ -896,7 +899,7 @@ for name, some in [
 
 # %% [markdown]
 # Patience repairs most of what a detector that blinks breaks. It repairs neither false boxes nor boxes too far apart; for those, better trackers predict where a vehicle will be. Nine is right here, with
-# lanes that hardly touch. Vehicles that hide each other are swapped.
+# lanes that hardly touch. Vehicles that hide each other get swapped.
 
 # %% [markdown] topics=["7.2-6.3", "7.2-3.3"]
 # ## Break it: the camera does not wait
@@ -1192,7 +1195,7 @@ for n in (144, 36, 4):
         )
 
 # %% [markdown]
-# On one machine a task costs Dask less than a millisecond; on a cluster, and in Spark, it costs more. Too few are as bad: two partitions keep two cores busy, whatever you rent.
+# On one machine a partition costs Dask about a millisecond; on a cluster, and in Spark, it costs more. Too few are as bad: two partitions keep two cores busy, whatever you rent.
 #
 # Spark packs by bytes. To each file it adds a cost of opening, 4 MiB unless you say otherwise.
 
@@ -1374,7 +1377,7 @@ print(
 print("yours", [len(part) for part in packed] if packed else "not started")
 
 # %% [markdown]
-# Five tasks: 32 files are 128 MiB by this account, though all photos together are half a megabyte. Set `spark.sql.files.openCostInBytes` to what an opening costs: little on a local disk, much in an object store. The other cure is to store photos together, as in Parquet.
+# Five tasks: 32 files are 128 MiB by this account, though all photos together are 0.6. Set `spark.sql.files.openCostInBytes` to what an opening costs: little on a local disk, much in an object store. The other cure is to store photos together, as in Parquet.
 #
 # **Predict:** the same Python function, in Spark's workers. Same hashes?
 
