@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import wave
@@ -517,6 +518,27 @@ def test_terminal_music(here: Path) -> None:
         assert 20_000 < np.abs(samples).max() < 32_767, "loud, and not clipped"
         assert bool(row["key"]) == bool(row["bpm"]) != row["file"].startswith("heard")
     assert [row["second"] for row in truth if not row["key"]] == ["3.7", "6.2", "", "8.1"]
+
+
+def test_apron_video(here: Path) -> None:
+    film = dataset("apron-video")
+    assert film.names() == ["apron.avi", "truth.csv"]
+    truth = list(csv.DictReader(io.StringIO(film.read("truth.csv").decode())))
+    assert {int(row["frame"]) for row in truth} == set(range(240))
+    cameras = {row["vehicle"]: row["camera"] for row in truth if row["vehicle"]}
+    assert Counter(cameras.values()) == {"1": 7, "2": 2}
+    for row in truth:
+        if row["vehicle"]:
+            left, top, right, bottom = (int(row[c]) for c in ("left", "top", "right", "bottom"))
+            assert 0 <= left < right <= 160
+            assert 0 <= top < bottom <= 120
+    data = film.read("apron.avi")
+    at = data.index(b"idx1") + 8
+    for n in range(240):  # each entry of the index leads to a photo
+        name, _, offset, size = struct.unpack_from("<4sIII", data, at + 16 * n)
+        start = data.index(b"movi") + offset
+        assert data[start : start + 8] == name + struct.pack("<I", size)
+        assert Image.open(io.BytesIO(data[start + 8 : start + 8 + size])).size == (160, 120)
 
 
 def test_flight_bundle(here: Path) -> None:
