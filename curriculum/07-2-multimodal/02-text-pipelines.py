@@ -1193,7 +1193,7 @@ for k in (5, 15):
     nmi = normalized_mutual_info_score([c["aspects"][0] for c in plain], topic)
     print(f"{k} topics: NMI with the aspects {nmi:.2f}; the first two:")
     for row in model.components_[:2]:
-        print("   ", *words[row.argsort()[::-1][:6]])
+        print("   ", *words[row > row.max() / 2])  # those with much weight
 
 # %% [markdown]
 # A topic is a sentence that many used, not an aspect that you care for. Topic models are for looking around in a corpus. What you report needs labels, and a classifier.

@@ -210,9 +210,12 @@ class Service:
             CourseError: a process ended by itself, or the answer is not good in ``patience``.
         """
         deadline, pause = time.monotonic() + self.patience, 0.02
+        look = time.monotonic() + 1
         while not good(answer := ask()):
-            if dead := self._dead(sorted(self._serving)):
-                self._fail(dead[0], f"the process {dead[0]} ended", what="cannot go on")
+            if time.monotonic() > look:  # rarely: to look at processes takes longer than to ask
+                look += 3
+                if dead := self._dead(sorted(self._serving)):
+                    self._fail(dead[0], f"the process {dead[0]} ended", what="cannot go on")
             if time.monotonic() > deadline:
                 raise CourseError(
                     f"{self.title} still answers {answer!r:.200} after {self.patience:.0f} s "
