@@ -572,7 +572,7 @@ def write(table, rows):
         )
     text = "".join(" ".join(line.split()) + "\n" for line in lines)
     requests.post(
-        f"{questdb.url}/write?precision=s", text, timeout=10
+        f"{questdb.url}/write?precision=s", text, timeout=60
     ).raise_for_status()
     db.execute(f"SELECT wait_wal_table('{table}')")
 
