@@ -112,7 +112,8 @@ def test_raw_file_is_as_published(name: str) -> None:
     payload = (DATA / resource["path"]).read_bytes()
     assert len(payload) == resource["bytes"]
     assert f"sha256:{sha256(payload).hexdigest()}" == resource["hash"]
-    assert dataset(name).arrow().num_rows == resource["rows"]
+    rows = dataset(name).arrow().num_rows if "schema" in resource else len(dataset(name).names())
+    assert rows == resource["rows"]
 
 
 def test_every_resource_says_what_it_is() -> None:
