@@ -21,6 +21,7 @@ from grader.source import HINT_LEVELS, ROOT, Cell, ExerciseSource, LabSource, So
 from labkit.datasets import dataset
 from labkit.errors import CourseError
 from labkit.layers import LAYERS
+from labkit.services import load
 
 #: A cell with this tag shows times or sizes that differ from run to run.
 VARIES = "nbval-ignore-output"
@@ -69,6 +70,8 @@ def execute(lab: LabSource, notebook: NotebookNode) -> NotebookNode:
     Raises :class:`~grader.source.SourceError` for a cell that raises or writes to standard error
     (nbgrader gives such a check no points), and for a lab that takes over 90 s or 1.8 GiB.
     """
+    for system in lab.systems:
+        load(system)().fetch()  # a download shows its progress, which is no output of the lab
     kernel: list[Peak] = []
     with tempfile.TemporaryDirectory(prefix="lab-") as folder, contextlib.ExitStack() as measured:
 
