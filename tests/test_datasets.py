@@ -12,6 +12,7 @@ import sys
 import wave
 from collections import Counter
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -491,9 +492,14 @@ def test_metar_says_what_was_measured(here: Path) -> None:
     assert sum(" 1/16SM " in report for report in reports) == 6
 
 
+def rows_in(bundle: datasets.Dataset, name: str) -> list[dict[str, str]]:
+    """The rows of a CSV file in a zip."""
+    return list(csv.DictReader(io.StringIO(bundle.read(name).decode())))
+
+
 def test_cargo_photos(here: Path) -> None:
     photos = dataset("cargo-photos")
-    truth = list(csv.DictReader(io.StringIO(photos.read("truth.csv").decode())))
+    truth = rows_in(photos, "truth.csv")
     assert [row["file"] for row in truth] + ["truth.csv"] == photos.names()
     kinds = Counter(row["file"].split("/")[0] for row in truth)
     assert kinds == {"ramp": 144, "labels": 16, "copies": 9, "odd": 9}
@@ -509,7 +515,7 @@ def test_cargo_photos(here: Path) -> None:
 
 def test_terminal_music(here: Path) -> None:
     music = dataset("terminal-music")
-    truth = list(csv.DictReader(io.StringIO(music.read("truth.csv").decode())))
+    truth = rows_in(music, "truth.csv")
     assert sorted([row["file"] for row in truth] + ["truth.csv"]) == music.names()
     for row in truth:
         with wave.open(io.BytesIO(music.read(row["file"]))) as file:
@@ -524,7 +530,7 @@ def test_terminal_music(here: Path) -> None:
 def test_apron_video(here: Path) -> None:
     film = dataset("apron-video")
     assert film.names() == ["apron.avi", "truth.csv"]
-    truth = list(csv.DictReader(io.StringIO(film.read("truth.csv").decode())))
+    truth = rows_in(film, "truth.csv")
     assert {int(row["frame"]) for row in truth} == set(range(240))
     cameras = {row["vehicle"]: row["camera"] for row in truth if row["vehicle"]}
     assert Counter(cameras.values()) == {"1": 7, "2": 2}
@@ -544,10 +550,7 @@ def test_apron_video(here: Path) -> None:
 
 def test_flight_bundle(here: Path) -> None:
     bundle = dataset("flight-bundle")
-
-    def rows(name: str) -> list[dict[str, str]]:
-        return list(csv.DictReader(io.StringIO(bundle.read(name).decode())))
-
+    rows = partial(rows_in, bundle)
     flights = dataset("flights").frame().query("month == 11 and day == 3 and dep_time.notna()")
     left = {
         f"{f.carrier}{f.flight}-{f.origin}": f.time_hour + timedelta(minutes=f.minute + f.dep_delay)

@@ -806,9 +806,7 @@ for label, sentences, change in [
 # Of nearly all words wrong, few are left, with the same acoustic model. But read the small print of such a success: this recogniser cannot say anything else. Let it hear what is not in the grammar, and it answers with a flight:
 
 # %%
-table = transitions(TIMETABLE)
-if table:
-    decoder = with_grammar(table)
+if table:  # decoder is that of the timetable
     backwards = with_noise(samples_of("20.flac")[::-1])
     print("a call-out, played backwards:", heard(decoder, backwards)[:18], "…")
 

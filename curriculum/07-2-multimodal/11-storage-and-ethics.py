@@ -25,8 +25,6 @@
 # model is the real all-MiniLM-L6-v2. Figures of companies are from their papers, named at the end.
 
 # %% role="setup"
-import csv
-import io
 import json
 import random
 from collections import Counter, defaultdict
@@ -60,8 +58,7 @@ lab
 
 # %%
 PHOTOS = dataset("cargo-photos")
-TRUTH = list(csv.DictReader(io.StringIO(PHOTOS.read("truth.csv").decode())))
-FILES = [row["file"] for row in TRUTH if row["file"].startswith("ramp/")]
+FILES = [file for file in PHOTOS.names() if file.startswith("ramp/")]
 SIZES = [len(PHOTOS.read(file)) for file in FILES]
 INDEX, shard, place = {}, 0, 0
 for file, size in zip(FILES, SIZES, strict=True):

@@ -1,6 +1,5 @@
 """Half a minute of an apron, drawn by program, as two cameras would film it."""
 
-import csv
 import io
 import struct
 from itertools import starmap
@@ -11,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from data.build.catalogue import Resource
-from data.build.formats import write_zip
+from data.build.formats import csv_file, riff_chunk, write_zip
 from data.build.seeds import rng
 from data.build.tables import RawTable
 
@@ -19,6 +18,7 @@ FRAMES, RATE, SIZE = 240, 8, (160, 120)
 #: From this frame on the light is weaker; from that one on the second camera is shown.
 DARK, CUT = 64, 180
 LIGHT = 0.7
+SIDES = ("left", "top", "right", "bottom")
 
 
 class Vehicle(NamedTuple):
@@ -54,11 +54,7 @@ def build(resource: Resource, out: Path, _: RawTable) -> None:
         camera: _scene(camera, rng(resource["name"], f"camera {camera}")) for camera in (1, 2)
     }
     paint = {v.name: tuple(int(c) for c in draw.integers(150, 255, 3)) for v in VEHICLES}
-    sink = io.StringIO()
-    writer = csv.writer(sink, lineterminator="\n")
-    head = ["frame", "camera", "light", "vehicle", "state", "left", "top", "right", "bottom"]
-    writer.writerow(head)
-    frames = []
+    frames, truth = [], []
     for frame in range(FRAMES):
         camera, light = (1 if frame < CUT else 2), (1.0 if frame < DARK else LIGHT)
         image = scenes[camera].copy()
@@ -69,15 +65,20 @@ def build(resource: Resource, out: Path, _: RawTable) -> None:
                 _draw(ImageDraw.Draw(image), box, paint[vehicle.name])
                 state = "waits" if vehicle.waits[0] <= frame < vehicle.waits[1] else "moves"
                 inside = [max(0, box[0]), box[1], min(SIZE[0], box[2]), box[3]]
-                seen.append([vehicle.name, state, *inside])
-        writer.writerows([frame, camera, light, *row] for row in seen or [[""] * 6])
+                seen.append(
+                    {"vehicle": vehicle.name, "state": state}
+                    | dict(zip(SIDES, inside, strict=True))
+                )
+        shown = {"frame": frame, "camera": camera, "light": light}
+        truth += [shown | row for row in seen or [{}]]
         values = np.asarray(image, dtype=float) * light + draw.normal(0, 2.5, (*SIZE[::-1], 1))
         photo = io.BytesIO()
         Image.fromarray(values.clip(0, 255).round().astype("uint8")).save(
             photo, "JPEG", quality=85, subsampling="4:2:0"
         )
         frames.append(photo.getvalue())
-    write_zip([("apron.avi", avi(frames)), ("truth.csv", sink.getvalue().encode())], out)
+    columns = ["frame", "camera", "light", "vehicle", "state", *SIDES]
+    write_zip([("apron.avi", avi(frames)), ("truth.csv", csv_file(truth, columns))], out)
 
 
 def _place(vehicle: Vehicle, frame: int) -> tuple[int, int, int, int] | None:
@@ -137,20 +138,16 @@ def avi(frames: list[bytes]) -> bytes:
     form = struct.pack(
         "<IiiHH4sIiiII", 40, *SIZE, 1, bits, b"MJPG", SIZE[0] * SIZE[1] * bits // 8, 0, 0, 0, 0
     )
-    head = _list(b"strl", _chunk(b"strh", stream) + _chunk(b"strf", form))
+    head = _list(b"strl", riff_chunk(b"strh", stream) + riff_chunk(b"strf", form))
     movie, index, at = [], [], 4
     for frame in frames:
-        movie.append(_chunk(b"00dc", frame))
+        movie.append(riff_chunk(b"00dc", frame))
         index.append((b"00dc", 0x10, at, len(frame)))
         at += len(movie[-1])
-    body = _list(b"hdrl", _chunk(b"avih", main) + head) + _list(b"movi", b"".join(movie))
-    body += _chunk(b"idx1", b"".join(starmap(struct.Struct("<4sIII").pack, index)))
-    return _chunk(b"RIFF", b"AVI " + body)
-
-
-def _chunk(name: bytes, body: bytes) -> bytes:
-    return name + struct.pack("<I", len(body)) + body + bytes(len(body) % 2)
+    body = _list(b"hdrl", riff_chunk(b"avih", main) + head) + _list(b"movi", b"".join(movie))
+    body += riff_chunk(b"idx1", b"".join(starmap(struct.Struct("<4sIII").pack, index)))
+    return riff_chunk(b"RIFF", b"AVI " + body)
 
 
 def _list(name: bytes, body: bytes) -> bytes:
-    return _chunk(b"LIST", name + body)
+    return riff_chunk(b"LIST", name + body)

@@ -1,6 +1,5 @@
 """Photos of a cargo ramp, drawn by program: scenes in bursts, labels, copies, and odd files."""
 
-import csv
 import io
 import struct
 import zlib
@@ -11,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from data.build.catalogue import Resource
-from data.build.formats import write_zip
+from data.build.formats import csv_file, write_zip
 from data.build.seeds import rng
 from data.build.tables import RawTable
 
@@ -32,14 +31,10 @@ def build(resource: Resource, out: Path, raw: RawTable) -> None:
     made = [*_scenes(resource["name"]), *_labels(resource["name"], dests)]
     made += _copies(resource["name"], {row["file"]: data for row, data in made})
     made += _odd({row["file"]: data for row, data in made})
-    sink = io.StringIO()
-    writer = csv.DictWriter(
-        sink, ["file", "kind", "scene", "level", "awb", "copy_of", "note"], lineterminator="\n"
-    )
-    writer.writeheader()
-    writer.writerows(sorted((row for row, _ in made), key=lambda row: row["file"]))
+    rows = sorted((row for row, _ in made), key=lambda row: row["file"])
+    truth = csv_file(rows, ["file", "kind", "scene", "level", "awb", "copy_of", "note"])
     files = [(row["file"], data) for row, data in made]
-    write_zip([*files, ("truth.csv", sink.getvalue().encode())], out)
+    write_zip([*files, ("truth.csv", truth)], out)
 
 
 def check_digit(serial: int) -> int:

@@ -1,10 +1,10 @@
 """Photos, sounds, position reports and messages of forty real flights, each with its own clock."""
 
-import csv
 import io
 import json
 import struct
 from datetime import UTC, datetime, timedelta
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from data.build.catalogue import Resource
 from data.build.flights_day import flights_on
-from data.build.formats import write_zip
+from data.build.formats import csv_file, riff_chunk, write_zip
 from data.build.seeds import rng
 from data.build.tables import RawTable
 
@@ -84,21 +84,13 @@ def build(resource: Resource, out: Path, raw: RawTable) -> None:
     files["messages.jsonl"] = _messages(events, others, shared, rng(name, "messages"), truth)
     for event in events:
         event["utc"] = f"{event['utc']:%Y-%m-%dT%H:%M:%SZ}"
-    files["events.csv"] = _csv(events, ["event", "flight", "kind", "airport", "utc"])
+    files["events.csv"] = csv_file(events, ["event", "flight", "kind", "airport", "utc"])
     names = [{"carrier": c, "name": n, "prefix": p} for c, (n, p) in CARRIERS.items()]
-    files["carriers.csv"] = _csv(names, ["carrier", "name", "prefix"])
+    files["carriers.csv"] = csv_file(names, ["carrier", "name", "prefix"])
     codes = [{"sold_as": sold, "flight": flight} for flight, sold in shared.items()]
-    files["codeshares.csv"] = _csv(codes, ["sold_as", "flight"])
-    files["truth.csv"] = _csv(truth, ["item", "event"])
+    files["codeshares.csv"] = csv_file(codes, ["sold_as", "flight"])
+    files["truth.csv"] = csv_file(truth, ["item", "event"])
     write_zip(files.items(), out)
-
-
-def _csv(rows: list[Row], columns: list[str]) -> bytes:
-    sink = io.StringIO()
-    writer = csv.DictWriter(sink, columns, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows)
-    return sink.getvalue().encode()
 
 
 def _all_events(day: list[Row], airports: dict[str, Row]) -> list[Row]:
@@ -314,10 +306,7 @@ def _wav(draw: np.random.Generator, tag: bytes) -> bytes:
         (b"data", sound),
         (b"id3 ", tag),
     ]
-    body = b"WAVE"
-    for name, payload in parts:
-        body += name + struct.pack("<I", len(payload)) + payload + bytes(len(payload) % 2)
-    return b"RIFF" + struct.pack("<I", len(body)) + body
+    return riff_chunk(b"RIFF", b"WAVE" + b"".join(starmap(riff_chunk, parts)))
 
 
 def _positions(
@@ -349,7 +338,7 @@ def _positions(
         table.append({"item": item, "callsign": sign, "epoch_ms": millis, "lat": lat, "lon": lon})
         table[-1]["flight_level"] = level
         truth.append({"item": item, "event": event})
-    return _csv(table, ["item", "callsign", "epoch_ms", "lat", "lon", "flight_level"])
+    return csv_file(table, ["item", "callsign", "epoch_ms", "lat", "lon", "flight_level"])
 
 
 def _messages(

@@ -7,6 +7,7 @@ only one format needs are imported where it is read or written.
 import csv
 import io
 import json
+import struct
 import zipfile
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -159,6 +160,20 @@ def write_orc(table: pa.Table, path: Path) -> None:
     from pyarrow import orc
 
     orc.write_table(table, path, compression="zstd")
+
+
+def csv_file(rows: Iterable[dict[str, Any]], columns: list[str]) -> bytes:
+    """Return a CSV file of these columns: what a row lacks is empty, the rest left out."""
+    sink = io.StringIO()
+    writer = csv.DictWriter(sink, columns, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    return sink.getvalue().encode()
+
+
+def riff_chunk(name: bytes, body: bytes) -> bytes:
+    """Return a chunk of RIFF (WAV, AVI): name, length, body, filled to an even length."""
+    return name + struct.pack("<I", len(body)) + body + bytes(len(body) % 2)
 
 
 def write_zip(files: Iterable[tuple[str, bytes]], path: Path) -> None:

@@ -1,6 +1,5 @@
 """Music for terminals, made by program: pieces of known key and tempo, and what a phone heard."""
 
-import csv
 import io
 import math
 import wave
@@ -11,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data.build.catalogue import Resource
-from data.build.formats import write_zip
+from data.build.formats import csv_file, write_zip
 from data.build.seeds import rng
 from data.build.tables import RawTable
 
@@ -65,17 +64,16 @@ def build(resource: Resource, out: Path, raw: RawTable) -> None:
     for heard, title, second, noise in HEARD:
         part = sounds[title][round(second * RATE) :][: LISTENED * RATE]
         files.append((f"{heard}.wav", _wav(_phone(part, noise, rng(name, heard)))))
-    sink = io.StringIO()
-    writer = csv.writer(sink, lineterminator="\n")
-    writer.writerow(["file", "key", "bpm", "piece", "second"])
     names = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+    truth = []
     for piece in PIECES:
         key = f"{names[piece.tonic]} {'minor' if piece.minor else 'major'}"
-        writer.writerow([f"pieces/{piece.title}.wav", key, piece.bpm, "", ""])
+        truth.append({"file": f"pieces/{piece.title}.wav", "key": key, "bpm": piece.bpm})
     for heard, title, second, _ in HEARD:
-        known = title != STRANGER.title
-        writer.writerow([f"{heard}.wav", "", "", title * known, second if known else ""])
-    write_zip([*files, ("truth.csv", sink.getvalue().encode())], out)
+        known = {"piece": title, "second": second} if title != STRANGER.title else {}
+        truth.append({"file": f"{heard}.wav", **known})
+    columns = ["file", "key", "bpm", "piece", "second"]
+    write_zip([*files, ("truth.csv", csv_file(truth, columns))], out)
 
 
 def _sound(piece: Piece, draw: np.random.Generator) -> np.ndarray:
