@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import pathlib
 import threading
+import time
 
 import psutil
 
@@ -12,8 +13,7 @@ import psutil
 class Peak:
     """The largest memory of a process and its children, sampled while the block runs.
 
-    Bytes of proportional set size (PSS), so that shared pages count once; resident size where
-    the system has no PSS.
+    In bytes; looked at each ``seconds``, more rarely where a look takes long.
     """
 
     def __init__(self, pid: int, seconds: float = 0.1) -> None:
@@ -32,13 +32,21 @@ class Peak:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._end.wait(self._seconds):
+        pause = self._seconds
+        while not self._end.wait(pause):
+            begun = time.thread_time()
             with contextlib.suppress(psutil.Error):
                 tree = [self._root, *self._root.children(recursive=True)]
-                self.bytes = max(self.bytes, sum(map(_share, tree)))
+                self.bytes = max(self.bytes, sum(map(share, tree)))
+            # Several JVMs take long to look at: a twentieth of a core goes to it.
+            pause = max(self._seconds, 20 * (time.thread_time() - begun))
 
 
-def _share(process: psutil.Process) -> int:
+def share(process: psutil.Process) -> int:
+    """Bytes of proportional set size (PSS), so that pages that processes share count once.
+
+    Resident size where the system has no PSS; 0 for a process that has ended.
+    """
     try:
         lines = pathlib.Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
         return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))

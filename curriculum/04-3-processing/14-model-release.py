@@ -1528,7 +1528,7 @@ def scores_of(part, model):
 parts = dd.from_pandas(table[~january], npartitions=8)
 scored = parts.map_partitions(scores_of, whole, meta=(None, float)).compute()
 gap = (scored - scores_of(table[~january], whole)).abs().max()
-print("scored in 8 parts: the largest difference is", float(gap))
+print("scored in 8 parts: equal to twelve digits:", bool(gap < 1e-12))
 steps = SGDClassifier(loss="log_loss", random_state=1, average=True)
 for part in np.array_split(np.arange(january.sum()), 20):
     rows = table[january].iloc[part]

@@ -238,8 +238,10 @@ class Keeper:
             if time.monotonic() > due:
                 if not psutil.pid_exists(parent):
                     return
+                begun = time.thread_time()
                 self.watch()
-                due = time.monotonic() + 0.5
+                # Several JVMs take long to look at: at most a twentieth of a core goes to it.
+                due = time.monotonic() + max(0.5, 20 * (time.thread_time() - begun))
 
 
 def _megabytes(process: Process, shared: bool) -> int:
