@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from labkit import layers
@@ -27,14 +29,28 @@ def test_what_is_installed_is_not_installed_again(monkeypatch):
     layers.fetch(["here"])
 
 
-def test_a_layer_that_cannot_be_had_says_what_to_do(monkeypatch):
-    class Launcher:
-        CourseError = ValueError
+class Launcher:
+    """Installs nothing, as where there is no network."""
 
-        def prepare(self, names):
-            assert names == ["gone"]
+    CourseError = ValueError
 
+    def cache_dir(self):
+        return sys.prefix
+
+    def prepare(self, names):
+        raise ValueError(f"{names[0]} cannot be fetched")
+
+
+def test_a_layer_that_cannot_be_had_says_why(monkeypatch):
     monkeypatch.setattr("labkit.services.artifacts._launcher", Launcher)
     monkeypatch.setitem(layers.LAYERS, "gone", Layer("gone", "no_such_module", 1))
-    with pytest.raises(CourseError, match=r"install requirements/gone\.txt"):
+    with pytest.raises(CourseError, match="^gone cannot be fetched$"):
+        layers.fetch(["gone"])
+
+
+def test_a_python_that_is_not_the_courses_own_is_told_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setattr("labkit.services.artifacts._launcher", Launcher)
+    monkeypatch.setattr(Launcher, "cache_dir", lambda self: tmp_path)
+    monkeypatch.setitem(layers.LAYERS, "gone", Layer("gone", "no_such_module", 7))
+    with pytest.raises(CourseError, match=r"7 MB.*\n%pip install .*requirements/gone\.txt$"):
         layers.fetch(["gone"])

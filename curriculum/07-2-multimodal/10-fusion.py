@@ -42,7 +42,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from labkit import dataset, open_lab, picture
+from labkit import open_lab, picture
+from labkit.forecast import LAGS, SENSORS, bad_hours
 
 lab = open_lab("07-2-multimodal/10-fusion")
 lab
@@ -59,37 +60,15 @@ lab
 # | sensors | a time series: wind, gusts, rain, pressure, sight | their values of the last three hours |
 # | report | text: `KJFK 282351Z 13011G17KT 3SM` | see below |
 #
-# The next cell reads and joins them; you need not read it.
+# `bad_hours` reads and joins them; the next cell turns them into rows of numbers.
 
 # %%
-SENSORS = ["temp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib"]
-KEYS = ["time_hour", "origin"]
-weather = dataset("weather").frame().sort_values(KEYS, ignore_index=True)
-weather["report"] = dataset("metar").text().splitlines()  # in the order of the rows
-flights = dataset("flights").frame()
-flights["late"] = flights["dep_delay"] > 30
-HOURS = flights.groupby(KEYS, as_index=False).agg(
-    planned=("late", "size"),
-    left=("dep_delay", "count"),
-    late=("late", "sum"),
-    hour=("hour", "first"),
-)
-HOURS = HOURS[HOURS["left"] >= 8]
-for ago in (1, 2, 3):
-    then = weather[[*KEYS, *SENSORS]].rename(columns={n: f"{n}_{ago}" for n in SENSORS})
-    then["time_hour"] += pd.Timedelta(hours=ago)
-    HOURS = HOURS.merge(then, on=KEYS)
-before = weather[[*KEYS, "report"]].assign(
-    time_hour=weather["time_hour"] + pd.Timedelta(hours=1)
-)
-HOURS = HOURS.merge(before, on=KEYS).sort_values(KEYS, ignore_index=True)
-BAD = (HOURS["late"] / HOURS["left"] > 0.2).to_numpy()
-DAY = HOURS["time_hour"].dt
-TEST = (DAY.dayofyear // 7 % 3 == 2).to_numpy()  # each third week
-
-kinds = HOURS["hour"].astype(str) + "h", DAY.day_name(), HOURS["origin"]
+HOURS = bad_hours()
+BAD, TEST = (HOURS[name].to_numpy() for name in ("bad", "test"))  # each third week
+days = HOURS["time_hour"].dt.day_name()
+kinds = HOURS["hour"].astype(str) + "h", days, HOURS["origin"]
 plan = [HOURS[["planned"]], *(pd.get_dummies(kind) for kind in kinds)]
-measured = HOURS[[f"{name}_{ago}" for name in SENSORS for ago in (1, 2, 3)]]
+measured = HOURS[[f"{name}_{ago}" for name in SENSORS for ago in LAGS]]
 gusts = [name for name in measured if "gust" in name]
 measured = measured.astype(float).fillna(dict.fromkeys(gusts, 0))  # none: no gusts
 print(len(HOURS), "hours,", TEST.sum(), "of them in the test,", BAD.sum(), "bad")
