@@ -26,6 +26,8 @@ from labkit.services import load
 #: A cell with this tag shows times or sizes that differ from run to run.
 VARIES = "nbval-ignore-output"
 VARIES_NOTE = "This output differs from machine to machine: run the cell to see yours.\n"
+#: What rich's bar of progress leaves in a notebook.
+BARS = ("Output()", "")
 #: Seconds that a lab may take while its reference notebook is made, and bytes of memory, of which
 #: JupyterLab's server needs a part (a test measures it).
 LAB_SECONDS, LAB_BYTES, JUPYTERLAB_BYTES = 90, int(1.8 * 2**30), 200 * 2**20
@@ -101,6 +103,7 @@ def execute(lab: LabSource, notebook: NotebookNode) -> NotebookNode:
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 _normalise(lab, cell, folder)
+    notebook.metadata.pop("widgets", None)
     notebook.metadata["language_info"] = {"name": "python"}
     return notebook
 
@@ -242,6 +245,8 @@ def _line(lab: LabSource, cell: NotebookNode) -> int:
 
 def _normalise(lab: LabSource, cell: NotebookNode, folder: str) -> None:
     cell.metadata.pop("execution", None)
+    # The bar of a download, on first use, is gone from the screen when it ends, and leaves these.
+    cell.outputs = [o for o in cell.outputs if o.get("data", {}).get("text/plain") not in BARS]
     for output in cell.outputs:
         if output.output_type == "error" or output.get("name") == "stderr":
             text = output.get("text") or output.get("evalue")

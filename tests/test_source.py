@@ -280,6 +280,14 @@ def test_a_lab_that_takes_too_much_is_refused(source, monkeypatch, limit, words)
         run(source, slow)
 
 
+def test_the_bar_of_a_download_is_no_output(source):
+    bar = "from rich.progress import track\n\n_ = [*track(range(3), transient=True)]\nprint(1)\n"
+    notebook = run(source, PLAIN.replace('# %% role="setup"\n', f'# %% role="setup"\n{bar}'))
+    (cell,) = (cell for cell in notebook.cells if "track" in cell.source)
+    assert [output.text for output in cell.outputs] == ["1\n"]
+    assert "widgets" not in notebook.metadata
+
+
 def run(source, text: str):
     lab = read_source(source(text))
     return execute(lab, make_reference(lab))
