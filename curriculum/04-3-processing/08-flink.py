@@ -172,7 +172,7 @@ print("partition 1 speaks:", flink.wait(lambda: messages(sink), bool))
 cancel(running)
 
 # %% [markdown]
-# With a partition for each airport, it happens each night:
+# With a partition for each airport, it happens at night, when one airport after the other falls silent:
 
 # %%
 figure, axis = plt.subplots(figsize=(7, 3))
@@ -201,7 +201,7 @@ picture(
 
 # %% [markdown]
 # With `'table.exec.source.idle-timeout' = '1 min'`, a partition that gives nothing for so long is *idle*: it does not
-# count until its next event. If all are idle, the watermark stays.
+# count until its next event. If all partitions of a source task are idle, its watermark stays.
 #
 # A window is closed when the watermark reaches its end. SQL drops what comes for it later, and only a metric,
 # `numLateRecordsDropped`, tells.
@@ -214,9 +214,10 @@ picture(
 # from 0. Windows last 60 minutes and begin at multiples of 60.
 #
 # - A partition's watermark is its latest time, less `wait` minutes. Without an event it has none, and holds all back.
-# - The job's watermark is the smallest of those partitions that are not idle. It never goes back.
+# - The job's watermark is the smallest of those partitions that are not idle; if all are idle, it stays. It never goes back.
+#   An event wakes its partition.
 #
-# Return the records, in their order, whose window ends at or before the watermark that they meet.
+# Return the records, in their order, whose window ends at or before the watermark that stands before they move it.
 #
 # Example, 2 partitions, `wait` 10: after `[0, 5], [1, 6], [0, 80], [1, 70]` the watermark is 60. `[1, 59]` is dropped.
 #
@@ -465,7 +466,7 @@ for change in CHANGES:
 # Write `meaning(changes, key)`. Each change has `kind` (`INSERT`, `UPDATE_BEFORE`, `UPDATE_AFTER`, `DELETE`) and `row`, a
 # dictionary.
 #
-# - With `key` `None` it is in retract form: `UPDATE_BEFORE` and `DELETE` take back one row that is equal.
+# - With `key` `None` it is in retract form: `UPDATE_BEFORE` and `DELETE` take back one row that is equal, which is there.
 # - Else the form is upsert, and `key` names the key's column: `INSERT` and `UPDATE_AFTER` set the key's row, `DELETE`
 #   removes it, if it is there. `UPDATE_BEFORE` changes nothing.
 #
@@ -720,8 +721,8 @@ cancel(running)
 # A repeat does not write the state of *keep the first*: the id is forgotten two seconds after its first event, and the
 # third is new again. Each event writes the count, so it lives on.
 #
-# Windows need no time to live: the watermark clears their state. Number the rows *within* the window, and repeats are
-# cleared with it.
+# Windows need no time to live: the watermark clears their state. Number the rows *within* the window, `PARTITION BY
+# window_start, window_end, id` over the rows of `TABLE(TUMBLE(…))`, and repeats are cleared with it.
 
 # %% [markdown] role="task" exercise="remembered" points=3 topics=["4.3-3.2"]
 # ### What is remembered?
@@ -995,7 +996,8 @@ print("copies of 600 events:", len(messages(copies)))
 # It dies after `read` messages. `checkpoints` is a list of dictionaries, in any order:
 #
 # - `id`, which grows; `status`: `COMPLETED`, `IN_PROGRESS` or `FAILED`; `offset`, the next to read
-# - `savepoint`: `True` if a person asked for it, a *savepoint*. A crash never goes back to one.
+# - `savepoint`: `True` if it is a *savepoint*, made on request to be kept, and no checkpoint. A crash does not go back to one
+#   that was made while the job ran (since Flink 1.15).
 #
 # `sink` is `append` (plain `kafka`), `upsert` (results replace those of their key) or `exactly-once` (transactions).
 # Return a dictionary:
@@ -1169,7 +1171,7 @@ def recovery(checkpoints, read, sink):
 # %% [markdown] topics=["4.3-3.2"]
 # ## A new version
 #
-# A checkpoint belongs to its job, and goes when you cancel it. To deploy, *stop with a savepoint*: the job leaves its
+# A checkpoint belongs to its job, and goes when you cancel it, unless `RETAIN_ON_CANCELLATION` is set. To deploy, *stop with a savepoint*: the job leaves its
 # state and offsets. `execution.state-recovery.path` starts the next one from there.
 #
 # Without it, state is empty, and `scan.startup.mode` says where to read: with `group-offsets`, where the last
@@ -1197,7 +1199,7 @@ print("without state           ", FRESH)
 print("started from a savepoint", AFTER)
 
 # %% [markdown]
-# No event was skipped, but the old counts were in the state. A savepoint fits a query that keeps its operators; after
+# No event was skipped, but the old counts were in the state, so the job without it counted only 324. A savepoint fits a query that keeps its operators; after
 # another change, compute anew.
 
 # %% [markdown] topics=["4.3-3.2"]
@@ -1228,7 +1230,7 @@ for row in rows:
 # %% [markdown]
 # Flink merges sessions that touch. And the mean of whole numbers is a whole number, unless you cast.
 #
-# By default a source gives a watermark every 200 milliseconds. A job that catches up reads a whole day in less, and
+# By default a source gives a watermark every 200 milliseconds. A job that catches up reads a whole day in less than that, and
 # counts late events that it would have dropped live. With `'scan.watermark.emit.strategy' = 'on-event'` each run says the
 # same.
 
@@ -1239,8 +1241,9 @@ for row in rows:
 # and `delay` (minutes); some come twice. `wait` is in minutes.
 #
 # 1. `send` them to one `new_topic()`. Make a table over it, `with_kafka(…)`, with a watermark that waits `wait` minutes
-#    and comes with each event. `MINUTE(3)` takes three digits.
-# 2. In windows of an hour, keep the first row of each `id`, then count and average by `origin`.
+#    and comes with each event (`'on-event'`, as above). Write `INTERVAL '120' MINUTE(3)`: without the 3, two digits are the
+#    limit.
+# 2. In each window of an hour, keep of each `id` the row with the earliest `departed`, then count and average by `origin`.
 #
 # Return a list of dictionaries: `origin`, `hour` (a datetime in UTC), `departures` and `delay` (the mean, not cut to a
 # whole number). `sql.sql(…)` gives moments as text in UTC.
@@ -1508,8 +1511,9 @@ version = requests.get(f"{flink.url}/overview", timeout=10).json()["flink-versio
 engines.compare("Flink", version, board, new_topic, send, with_kafka, new_session)
 
 # %% [markdown]
-# Flink needed a table with a watermark and one query; windows and repeats are its state. With a short wait, hours are
-# closed when late events come, and these are left out.
+# The table compares with a batch job over all events: 66 *cells*, an airport and an hour each. This wait is long enough for
+# all; with a shorter one, hours are closed when late events come. Flink needed a table with a watermark and one query;
+# windows and repeats are its state.
 
 # %% [markdown]
 # ## What you can do now

@@ -104,8 +104,8 @@ print(
 # %% [markdown] topics=["7.2-6.3"]
 # ## Decoding has an order
 #
-# Motion JPEG is a row of whole pictures. Other *codecs* store a *key frame* now and then, and between them only what changes. That is smaller. But you cannot
-# decode frame 100 alone: the decoder starts at the key frame before it and reads on. An MP4 file lists its key frames in a table named `stss`.
+# Motion JPEG is a row of whole pictures. Most other *codecs* store a *key frame* now and then, and between them only what changes. That is smaller. But you cannot
+# decode frame 100 alone: the decoder starts at the key frame before it and reads on (B-frames aside). An MP4 file lists its key frames in a table named `stss`.
 #
 # **Predict:** the light goes out at frame 64. At frame 180 another camera is shown. Where does the encoder put key frames?
 
@@ -317,7 +317,7 @@ axes.set(xlabel="frame", ylabel="% of the pixels", ylim=(0, 12))
 axes.legend(fontsize=8)
 picture(
     figure,
-    alt="The share of pixels that move. MOG2 leaves the chart at the top at frame 64 and at frame 180 and stays there for ten frames or more; "
+    alt="The share of pixels that move. MOG2 leaves the chart at the top in the first frames, while it learns, at frame 64 and at frame 180 and stays there for ten frames or more; "
     "after frame 110 it falls below what vehicles cover, because the truck that stands fades.",
 )
 
@@ -336,7 +336,7 @@ picture(
 # Write `moving(background, frames, fast, slow, limit)`. `background` and each of the `frames` are lists of rows of grey values (above 0). Return a list of masks, one for each frame: arrays or lists of rows of `True` (moves) and `False`. For
 # each frame, in order:
 #
-# 1. Scale the background: multiply it by the median of the frame divided by the median of the background.
+# 1. Scale the background, and keep it scaled: multiply it by the median of the frame divided by the median of the background.
 # 2. A pixel moves if frame and background differ by more than `limit`.
 # 3. If more than a quarter of all pixels move, it is a cut: the frame becomes the background, and nothing moves.
 # 4. The background learns: add to it the difference (frame minus background), times `slow` where something moves, times `fast` elsewhere.
@@ -372,7 +372,7 @@ with lab.check("moving") as answer:
     spots = {}
     for base, value, places in [
         (100, 120, 1), (100, 121, 1), (100, 79, 2), (100, 160, 4), (100, 160, 5),
-        (50, 90, 1), (50, 60, 1), (100, 115, 1), (100, 130, 1),
+        (50, 90, 1), (50, 60, 1), (100, 115, 1), (100, 130, 1), (50, 62, 1), (200, 240, 1),
     ]:  # fmt: skip
         rows = [[base] * 4 for _ in range(4)]
         for n in range(places):
@@ -389,6 +389,7 @@ with lab.check("moving") as answer:
         ("two frames of stripes (columns of 100 and 30), then one of 100", [stripes, stripes, flat], (0, 0), [0, 0, 0]),
         ("two frames with a pixel of 115, then one with a pixel of 130", [spots[100, 115, 1], spots[100, 115, 1], spots[100, 130, 1]], (0.5, 0), [0, 0, 0]),
         ("a frame with a pixel of 115, then one with a pixel of 130", [spots[100, 115, 1], spots[100, 130, 1]], (0, 0.5), [0, 1]),
+        ("a frame of 50 with a pixel of 62, then one of 200 with a pixel of 240", [spots[50, 62, 1], spots[200, 240, 1]], (0.5, 0), [0, 0]),
         ("four frames with four pixels of 160", [spots[100, 160, 4]] * 4, (0.9, 0), [4, 4, 4, 4]),
         ("four frames with four pixels of 160", [spots[100, 160, 4]] * 4, (0, 0.5), [4, 4, 0, 0]),
     ]:  # fmt: skip
@@ -493,6 +494,21 @@ def moving(background, frames, fast, slow, limit):
         if mask.mean() > 0.25 and mask.mean() < 1:
             back, mask = frame, np.zeros_like(mask)
         back += np.where(mask, slow, fast) * (frame - back)
+        masks.append(mask)
+    return masks
+
+
+# %% role="wrong" exercise="moving" misconception="The scaled background is for the comparison alone" caught="check" says="with a pixel of 240"
+def moving(background, frames, fast, slow, limit):
+    back, masks = np.array(background, float), []
+    for rows in frames:
+        frame = np.array(rows, float)
+        scaled = back * (np.median(frame) / np.median(back))
+        mask = np.abs(frame - scaled) > limit
+        if mask.mean() > 0.25:
+            back = scaled = frame
+            mask = np.zeros_like(mask)
+        back = back + np.where(mask, slow, fast) * (frame - scaled)
         masks.append(mask)
     return masks
 
@@ -632,7 +648,7 @@ for step in (1, 2, 4, 6):
 #
 # In each frame, compare the last box of each open track with each box, by `overlap`:
 #
-# - The pair with the greatest overlap is linked first, then the next. A track gets at most one box in a frame, a box one track. An overlap below `least` never links.
+# - The pair with the greatest overlap is linked first, then the next. A track gets at most one box in a frame, and a box at most one track. An overlap below `least` never links.
 # - A box that is left over begins a new track. Tracks are numbered 1, 2, 3, …, by frame, then by the order of boxes.
 # - A track without a box in more than `patience` frames in a row is closed for good.
 #
@@ -1179,7 +1195,7 @@ def by_dask(partitions):
 
 print(
     {n: len(by_dask(n).__dask_graph__()) for n in (144, 4)},
-    "tasks of reading and hashing",
+    "nodes: listing, reading and hashing each partition",
 )
 with dask.config.set(scheduler="threads", num_workers=2):
     DASK = dict(zip(RAMP, by_dask(4).compute(), strict=True))
@@ -1195,6 +1211,8 @@ for n in (144, 36, 4):
         )
 
 # %% [markdown]
+# Dask fuses a partition's three nodes into one task.
+#
 # On one machine a partition costs Dask about a millisecond; on a cluster, and in Spark, it costs more. Too few are as bad: two partitions keep two cores busy, whatever you rent.
 #
 # Spark packs by bytes. To each file it adds a cost of opening, 4 MiB unless you say otherwise.
@@ -1435,7 +1453,7 @@ print("first pixel of the label, Spark: ", tuple(rows[0].image.data[:3]))
 # | modes 16, 0, 24 | three, one and four channels: not one shape |
 # | 113 before 116 | blue comes first; a model that learned from RGB sees wrong colours |
 #
-# So for photos that matter, take `binaryFile` and your own function from the lab *Images*, which turns, refuses and says why. What it costs, on this machine:
+# So for photos that matter, take `binaryFile` and your own function from the lab *Images*, which refuses and says why. What it costs:
 
 # %% tags=["nbval-ignore-output"]
 for cost in (4 * 2**20, 0):
@@ -1463,8 +1481,6 @@ print(f"a loop: {144 / (time.perf_counter() - begin):.0f} photos a second")
 # | count vehicles | boxes are linked by overlap |
 # | keep up with a camera | you chose what is lost |
 # | plan a job over many photos | files are packed by bytes and a cost |
-#
-# New words: *codec*, *key frame*, *mask*, *ghost*, *IoU*, *track*, *burst*, *back-pressure*.
 #
 # To read on: OpenCV's tutorials (*Background Subtraction*); Bewley and others, *Simple Online and Realtime Tracking*; Spark's guide (*Image data source*).
 

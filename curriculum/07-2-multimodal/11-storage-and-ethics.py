@@ -1,8 +1,8 @@
 # %% [markdown] minutes=60 datasets=["cargo-photos", "comments", "flights"] systems=[] layers=["media"]
 # # Keeping it: storage, consent, and what it costs
 #
-# The bill for the photos is mostly for requests, not for bytes. The cheap archive made it larger. A passenger withdraws her
-# consent, the photo goes, and the search still finds her. You keep photos, sounds and vectors so that all three end well.
+# The photos went to the archive, where a byte is cheapest, and the bill grew: requests now cost five times the bytes. A
+# passenger withdraws her consent, the photo goes, and the search still finds her. You keep photos, sounds and vectors so that all three end well.
 
 # %% [markdown]
 # ## You will be able to
@@ -48,7 +48,7 @@ lab
 # | vector index | one list of numbers for each item | "what looks like this" | exact conditions, deletion |
 #
 # Most systems have all three, joined by one identifier. To train a model you read a million photos of 30 kB, and with one object
-# for each photo you wait a million times.
+# for each photo that is a million requests, each paid and waited for.
 #
 # So small items are packed into *shards*: large objects, with an index that says in which shard an item is, where it begins,
 # and how long it is. An object store gives a *range* of bytes: `Range: bytes=100-199`.
@@ -325,7 +325,7 @@ for name, price in PRICES.items():
 # Example: a million objects of 1,000 bytes for 2 months, not read, in `archive`: `storage` is 128 GB × 0.004 × 3 = 1.536, and
 # `requests` is 20.
 #
-# Why: the price of a byte is the smallest part of the bill of small objects.
+# Why: small objects are billed by requests, and by bytes that they do not have.
 
 
 # %% role="answer" exercise="bill"
@@ -542,7 +542,8 @@ picture(
 # ## She withdrew her consent
 #
 # Faces and voices identify people. Under the European GDPR such data, used to identify somebody, is a special category (Article
-# 9): you need a reason, mostly consent for one purpose, and consent can be withdrawn at any time (Article 7).
+# 9): you need a reason, mostly consent for one purpose. Consent can be withdrawn at any time (Article 7), and what was kept for it
+# alone must then be erased (Article 17).
 #
 # **Predict:** a passenger has her comment deleted. The row is gone from the table. Does the search find it?
 
@@ -563,7 +564,7 @@ for number in np.argsort(-near)[:2]:
 # %% [markdown]
 # The vector is still there, and a vector says much of what its text said. So do the thumbnail, the transcript, the crop of the face, the
 # backup, the training set. What is *derived* from a person's data is that person's data: each item needs to know what it was made
-# from. This is *lineage*, and here it is the law.
+# from. This is *lineage*; without it nobody can obey.
 
 # %% [markdown] role="task" exercise="usable" points=4 topics=["7.2-12"]
 # ### What may be used
@@ -572,9 +573,9 @@ for number in np.argsort(-near)[:2]:
 #
 # - `items` is a list of dictionaries: `id`; `people`, the people who are to be seen or heard in it; `made_from`, a list of ids of items.
 # - `consents` is a list of dictionaries: `person`, `purpose`, `day` (a number) and `given` (true or false: withdrawn), in any order. For a
-#   person and a purpose, the newest one up to and with `day` holds. None means: not given. No two have the same day.
+#   person and a purpose, the newest one up to and including `day` holds. None means: not given. No two have the same day.
 # - An item is usable if all its people consent, and all items that it was made from are usable, and what they were made from, and so on.
-# - An item that was made from one that is not in `items` is not usable: nobody knows who is in it. No item is made from itself.
+# - An item that was made from one that is not in `items` is not usable: nobody knows who is in it. No item is made from itself, nor through others.
 #
 # Example: photo `p` of Ada, vector `v` made from `p`, without people of its own. Ada gave `search` on day 1 and withdrew on day 5:
 # on day 4 the answer for `search` is `["p", "v"]`, on day 5 it is `[]`.
@@ -846,14 +847,14 @@ for count in (1, 2, 3):
 #
 # Order: by place, in a place by hour, the line with `None` last.
 #
-# Example with `k` 2: Ada and Bo at gate A at 9, Ada and Cy there, at 10 and at 11: `[["A", 9, 2], ["A", None, 2]]`.
+# Example with `k` 2: Ada and Bo at gate A at 9, Ada there at 10, Cy there at 11: `[["A", 9, 2], ["A", None, 2]]`.
 #
 # Why: a cell with one person is that person's whereabouts.
 
 
 # %% role="answer" exercise="publish"
 def publish(visits: list[list], k: int) -> list[list]:
-    """Counts of different people by place and hour; small hours of a place together."""
+    """Counts of different people by place and hour; rare hours of a place together."""
     ### BEGIN SOLUTION
     cells = {}
     for person, place, hour in visits:
@@ -1027,7 +1028,7 @@ def publish(visits, k):
 
 
 # %% [markdown]
-# Two limits. Who also gets the place's *total* subtracts what is published, and has the rest. And `k` people who all do the same have no secret: whoever
+# Two limits. Who also gets the place's *total* can compare it with what is published, and bound the rest. And `k` people who all do the same have no secret: whoever
 # knows that you were there knows the rest. *Differential privacy* adds noise to each count, and bounds what any number of answers tell.
 
 # %% [markdown] topics=["7.2-14"]
@@ -1038,7 +1039,7 @@ def publish(visits, k):
 # | Trend | What you will build |
 # |---|---|
 # | one vector space for text, image and sound (CLIP and its heirs) | one index, with a name and version of the model beside each vector |
-# | tables take in what was outside: Iceberg v3 and Parquet have types for places and half-structured data, Lance stores media beside columns | less glue between the three stores above |
+# | tables take in what was outside: Iceberg v3 and Parquet have types for places and semi-structured data, Lance stores media beside columns | less glue between the three stores above |
 # | smaller vectors: fewer numbers, fewer bits | searches in two steps, and a measured loss |
 # | origin must be told: the EU's AI Act (Article 50) wants synthetic media marked so that machines see it; C2PA signs how a file was made | metadata that no thumbnail drops |
 #
