@@ -20,7 +20,9 @@ def run(module: str = "") -> int:
     command = [sys.executable, "-m", "pytest", *tests, *notebooks]
     command += ["--nbval", "--nbval-sanitize-with", "tests/nbval_sanitize.cfg"]
     # nbval and the answers share a kernel within a file, so a file stays in one process.
-    # In the order given, the short notebooks come last, and no process waits long for another.
-    command += ["-n", str(os.cpu_count()), "--dist", "loadfile", "--no-loadscope-reorder", "-q"]
+    # In the order given, the short notebooks come last, and no process waits long for another. One
+    # process more than cores: tests of systems wait longer than they compute.
+    processes = str((os.cpu_count() or 1) + 1)
+    command += ["-n", processes, "--dist", "loadfile", "--no-loadscope-reorder", "-q"]
     environment = {**os.environ, "COURSE_TEST_MODULE": module}
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode

@@ -195,8 +195,8 @@ axis.set(xlabel="arrival (UTC)", ylabel="watermark, wait 0", xlim=night, ylim=ni
 axis.legend(loc="upper left")
 picture(
     figure,
-    alt="Watermarks of three partitions, one for each airport, over the time of arrival. Until 4:30 they rise together. "
-    "Then each stays where its last departure was, and the job stays with the lowest of them.",
+    alt="Watermarks of three partitions, one for each airport, over the time of arrival. They rise in steps until each stays "
+    "where its last departure was: EWR from 5:35, LGA from 6:06, JFK from 7:25. The job follows the lowest, and stays at 5:35.",
 )
 
 # %% [markdown]

@@ -805,7 +805,7 @@ for label, sentences, change in [
     print(label, "word error rate", round(word_error_rate(pairs) or 0, 2))
 
 # %% [markdown]
-# The noise floor helps a little, the right sentences very much, with the same acoustic model. But read the small print of such a success: this recogniser cannot say anything else. Let it hear what is not in the grammar, and it answers with a flight:
+# Each of the two alone helps a little, both together very much, with the same acoustic model. But read the small print of such a success: this recogniser cannot say anything else. Let it hear what is not in the grammar, and it answers with a flight:
 
 # %%
 if table:  # decoder is that of the timetable
