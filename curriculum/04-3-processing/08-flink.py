@@ -1,4 +1,4 @@
-# %% [markdown] minutes=60 datasets=["departure-events"] systems=["kafka", "flink"]
+# %% [markdown] minutes=90 datasets=["departure-events"] systems=["kafka", "flink"]
 # # Flink
 #
 # The delay board stands still because one airport is silent, and since the last deployment it counts from zero.

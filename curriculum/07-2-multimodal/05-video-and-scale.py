@@ -1,4 +1,4 @@
-# %% [markdown] minutes=60 datasets=["apron-video", "cargo-photos"] systems=[] layers=["media", "spark"]
+# %% [markdown] minutes=90 datasets=["apron-video", "cargo-photos"] systems=[] layers=["media", "spark"]
 # # Video, and many images: see less, count once, keep up
 #
 # A camera over the apron counts vehicles. Its first report says 399 in half a minute. Nine were there. Its second report comes

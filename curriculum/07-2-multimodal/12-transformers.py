@@ -1,4 +1,4 @@
-# %% [markdown] minutes=60 datasets=["comments", "flights", "weather", "metar"] systems=[] layers=["media", "torch"]
+# %% [markdown] minutes=90 datasets=["comments", "flights", "weather", "metar"] systems=[] layers=["media", "torch"]
 # # Transformers: load, fine-tune, fuse
 #
 # A model sorts complaints: bags, food, seats. Nearly perfect in the test, it guesses in production, and it gives one text
