@@ -1418,7 +1418,7 @@ if RESULTS:
 # %% [markdown]
 # The linear model of *Fusion* on the same hours is as good, and trains in a second. What the transformer gives is the one
 # form for all: another modality is another list of tokens, and a feed that is silent is an empty one. With ten thousand
-# rows that is convenience; with a hundred million it wins.
+# rows that is convenience; large multimodal models are built on it.
 
 # %% [markdown]
 # ## What you can do now
