@@ -497,7 +497,8 @@ def pool(hidden, mask):
 def pool(hidden, mask):
     hidden, mask = np.asarray(hidden, float), np.asarray(mask, float)
     mean = (hidden * mask[:, :, None]).sum(axis=1)
-    return mean / np.linalg.norm(mean, axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # the warning disturbed
+        return mean / np.linalg.norm(mean, axis=1, keepdims=True)
 
 
 # %%
