@@ -674,13 +674,13 @@ class Cursor(psycopg.Cursor):
 
 
 def connect(**options):
-    """A connection; `with connect() as db:` commits at its end. It waits a second for locks."""
+    """A connection; `with connect() as db:` commits at its end. It waits five seconds for locks."""
     settings = {
         "cursor_factory": Cursor,
         "application_name": "answer",
         "sslmode": "disable",
     }
-    settings |= {"options": "-c lock_timeout=1s -c statement_timeout=3s"}
+    settings |= {"options": "-c lock_timeout=5s -c statement_timeout=9s"}
     return Connection.connect(pg.dsn(), **settings | options)
 
 
