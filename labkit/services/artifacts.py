@@ -384,18 +384,19 @@ class Layer:
             return
         launcher = _launcher()
         home = pathlib.Path(launcher.cache_dir()).resolve()
-        if not pathlib.Path(sys.prefix).resolve().is_relative_to(home):
+        if pathlib.Path(sys.prefix).resolve().is_relative_to(home):
+            try:
+                launcher.prepare([self.name])
+            except launcher.CourseError as error:
+                raise CourseError(str(error)) from None
+            importlib.invalidate_caches()
+        if not self.cached():  # another Python, or one of an older lock
             lock = ROOT / "requirements" / f"{self.name}.txt"
             raise CourseError(
                 f"The layer {self.name} (about {self.size_mb} MB) is not in this Python, which is "
                 "not the course's own. Run this in a cell, and then this cell again:\n"
                 f"%pip install --quiet --no-deps --requirement {lock}"
             )
-        try:
-            launcher.prepare([self.name])
-        except launcher.CourseError as error:
-            raise CourseError(str(error)) from None
-        importlib.invalidate_caches()
 
 
 Need = Jars | Archive | PythonEnv | Java | Layer | Program
