@@ -56,8 +56,17 @@ def test_a_service_works_stays_on_this_machine_and_leaves_nothing(name):
     result = command.exercise(name)
     assert not result.error
     assert result.peak_mb <= load(name).memory_mb
-    # What runs in the notebook's own process has none to measure.
-    assert result.peak_mb > 0 or name in ("duckdb", "bigquery")
+    # What runs in the notebook's own process, or ends at once, has none to measure.
+    assert result.peak_mb > 0 or name in ("duckdb", "duckdb_spatial", "bigquery")
+
+
+def test_a_query_that_duckdb_refuses_is_said_in_its_words_and_hurts_nothing():
+    with service("duckdb_spatial") as spatial:
+        database = spatial.client()
+        database.sql("CREATE TABLE place AS SELECT ST_Point(7, 51) AS spot")
+        with pytest.raises(CourseError, match="did not run the query(.|\n)*Table with name areas"):
+            database.sql("SELECT * FROM place, areas")
+        assert database.sql("SELECT ST_X(spot) AS lon FROM place").lon.tolist() == [7.0]
 
 
 def test_the_look_at_sockets_sees_one_that_others_could_reach():

@@ -1,4 +1,4 @@
-# %% [markdown] minutes=60 datasets=["airports", "flights"] systems=[] layers=["media"]
+# %% [markdown] minutes=60 datasets=["airports", "flights"] systems=["duckdb_spatial"] layers=["media"]
 # # Geospatial data: axes, formats, indexes, rasters, routes
 #
 # A published list of airports has one in China that stands in Phoenix, and no tool complains. You find such positions by evidence,
@@ -27,6 +27,7 @@
 # %% role="setup"
 import io
 import math
+import re
 import tempfile
 import warnings
 import zipfile
@@ -38,10 +39,12 @@ import numpy as np
 import pandas as pd
 
 from labkit import dataset, open_lab, picture
+from labkit.services import service
 
 lab = open_lab("07-2-multimodal/09-geospatial")
+database = service("duckdb_spatial")
 
-import duckdb
+import folium
 import geopandas as gpd
 import pyogrio
 import rasterio
@@ -990,14 +993,56 @@ print("after the filter:", tree.query(points).shape[1])
 print("within:", tree.query(points, predicate="within").shape[1])
 
 # %% [markdown]
-# Databases do the same. PostGIS has both steps; DuckDB has the filter in its core, and the predicates in an extension, `spatial`.
+# Databases do the same: PostGIS, and DuckDB with its extension `spatial` (`INSTALL spatial; LOAD spatial`). An extension fits one version of DuckDB only, so here runs one with its own: 1.5.5.
+#
+# **Predict:** for a join, which of the two steps does the database take first, and who builds the tree?
 
 # %%
-wkb = pd.DataFrame({"shape": [a.wkb for a in areas]})
-spots = pd.DataFrame({"spot": [p.wkb for p in points]})
-sql = """SELECT count(*) FROM spots, wkb
-WHERE ST_Intersects_Extent(ST_GeomFromWKB(spot), ST_GeomFromWKB(shape))"""
-print("DuckDB, after the filter:", duckdb.sql(sql).fetchall()[0][0])
+db = database.client()
+wkb = pd.DataFrame({"shape": [area.wkb for area in areas]})
+spots = pd.DataFrame({"spot": [point.wkb for point in points]})
+db.sql(
+    """CREATE TABLE area AS SELECT ST_GeomFromWKB(shape) AS shape FROM wkb;
+    CREATE TABLE place AS SELECT ST_GeomFromWKB(spot) AS spot FROM spots""",
+    wkb=wkb,
+    spots=spots,
+)
+join = "SELECT count(*) AS pairs FROM place JOIN area ON "
+print("after the filter:", db.sql(join + "ST_Intersects_Extent(spot, shape)").pairs[0])
+print("within:", db.sql(join + "ST_Within(spot, shape)").pairs[0])
+
+
+def operators(query: str) -> list[str]:
+    """The steps of a plan that read or join, last step first."""
+    plan = db.sql("EXPLAIN " + query).iloc[0, 1]
+    return re.findall(r"\w*(?:JOIN|SCAN)\b", plan)
+
+
+print("join:  ", operators(join + "ST_Within(spot, shape)"))
+window = (
+    "SELECT * FROM area WHERE ST_Intersects(shape, ST_MakeEnvelope(-80, 40, -79, 41))"
+)
+print("search:", operators(window))
+db.sql("CREATE INDEX boxes ON area USING RTREE (shape)")
+print("search:", operators(window), "with an index")
+
+# %% [markdown]
+# `SPATIAL_JOIN` builds an *R-tree*, a tree of boxes, for this one query. For searches you keep one with `CREATE INDEX`.
+#
+# And axes bite again. `ST_Distance_Spheroid` measures in metres, and expects latitude first. From New York (JFK) to Atlanta (ATL):
+
+# %%
+(lon1, lat1), (lon2, lat2) = PLACES["JFK"], PLACES["ATL"]
+metres = "SELECT ST_Distance_Spheroid(ST_Point({}, {}), ST_Point({}, {})) AS m"
+for title, order in (
+    ("longitude first", (lon1, lat1, lon2, lat2)),
+    ("latitude first", (lat1, lon1, lat2, lon2)),
+):
+    print(title, round(db.sql(metres.format(*order)).m[0] / 1000), "km")
+print("pyproj", round(GEOD.inv(lon1, lat1, lon2, lat2)[2] / 1000), "km")
+
+# %% [markdown]
+# Longitude first, the answer is short by two in a hundred, and nothing warns.
 
 # %% [markdown]
 # Beware of borders. A point *on* a border is not `within`; it does `intersect`, and with two areas at once.
@@ -1882,7 +1927,14 @@ picture(
 )
 
 # %% [markdown]
-# An interactive map is two lines more: `folium.GeoJson(drawn).add_to(folium.Map([45, -120], zoom_start=3))`, with `import folium`. It loads its scripts and tiles from the network, so it is not run here.
+# The same as an interactive map: drag it, zoom, point at a route. folium writes a web page with the routes; your browser loads Leaflet, the library that draws it, and the tiles behind it from the network.
+
+# %% tags=["nbval-ignore-output"]
+world = folium.Map([30, -120], zoom_start=2, height=360)
+if drawn["features"]:
+    labels = folium.GeoJsonTooltip(["origin", "dest", "km"])
+    folium.GeoJson(drawn, tooltip=labels).add_to(world)
+world
 
 # %% [markdown]
 # ## What you can do now
@@ -1902,4 +1954,5 @@ picture(
 
 # %%
 WORK.cleanup()
+database.stop()
 lab.close()

@@ -39,6 +39,7 @@ SERVICES = {
     "azurite": "Azurite",
     "moto": "Moto",
     "duckdb": "DuckDB",
+    "duckdb_spatial": "DuckDBSpatial",
     "bigquery": "BigQuery",
     "fakesnow": "Fakesnow",
     "airflow": "Airflow",
