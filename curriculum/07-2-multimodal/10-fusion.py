@@ -23,8 +23,8 @@
 # | NumPy: mean and deviation of columns | exercise 2 |
 # | the lab *Features for machine learning* | features must not know the future |
 #
-# All data are real: flights from New York in 2013 and the weather at its airports. The METAR reports were written from the
-# measured weather, in the form that airports send. scikit-learn is the one of the course.
+# Flights from New York in 2013 and the weather at its airports are real. The METAR reports were generated from the measured
+# weather, in the form that airports send. scikit-learn is the one of the course.
 
 # %% role="setup"
 import itertools
@@ -77,7 +77,8 @@ print(HOURS["report"][1000])
 # %% [markdown]
 # A model wants rows of equal width, and a report has any number of words. A vocabulary grows with each new word, and must
 # travel with the model. *Feature hashing* needs none: a hash of the word says in which of, say, 64 places it is counted.
-# Two words may meet in one place; a sign, from the hash too, makes them cancel more often than add up.
+# Two words may meet in one place; a sign, from the hash too, lets the errors cancel on average. (These reports, digits taken
+# out, have some twenty different words: here a vocabulary would do. Free text has a hundred thousand.)
 #
 # **Predict:** a model sees one modality alone. *AUC* is the chance that a bad hour gets a higher score than a good one: 0.5
 # is a coin, 1 is perfect. Which modality is best?
@@ -119,18 +120,18 @@ for name, values in SENSES.items():
     print(f"{name:8} {values.shape[1]:3} columns, AUC {found:.2f}")
 
 # %% [markdown]
-# The plan alone is best: evenings are bad. The report knows what the sensors know, and says it in words, of which hashing
-# keeps the form and not the numbers.
+# The plan alone is best: evenings are bad. The report knows what the sensors know, and says it in words, of which we kept
+# the form and dropped the numbers.
 
 # %% [markdown] role="task" exercise="extract" points=3 topics=["7.2-4.1"]
 # ### A fixed width for any text
 #
 # Write `extract(report, size)`. Return a list of `size` numbers:
 #
-# 1. In the text, replace each run of digits by one `#`. Its words are what blanks separate.
+# 1. In the text, replace each run of digits by one `#`. Its words are what blanks separate, one or several.
 # 2. For each word, `code = zlib.crc32(word.encode())`. Its place is `code % size`. Add 1 there if `code` is below `2**31`, else
 #    subtract 1.
-# 3. Divide all by the length of the list (the root of the sum of squares). A list of zeros stays.
+# 3. Divide all by the Euclidean norm of the list (the root of the sum of squares). A list of zeros stays.
 #
 # Example: in `"27010KT 09004KT"` both words are `#KT`, with the code 3133219464, so with `size` 4 you get `[-1, 0, 0, 0]`.
 #
@@ -145,8 +146,8 @@ def extract(report: str, size: int) -> list[float]:
     for word in re.sub(r"\d+", "#", report).split():
         code = zlib.crc32(word.encode())
         row[code % size] += 1 if code < 2**31 else -1
-    length = math.sqrt(sum(value * value for value in row))
-    return [value / length for value in row] if length else row
+    norm = math.sqrt(sum(value * value for value in row))
+    return [value / norm for value in row] if norm else row
     ### END SOLUTION
 
 
@@ -157,7 +158,7 @@ with lab.check("extract") as answer:
         ("", 3, [0, 0, 0]),
         ("KJFK 27010KT A2990", 4, [-0.44721, 0.89443, 0, 0]),
         ("KEWR 04/M03 KEWR Ü", 5, [0.94868, 0, 0, 0.31623, 0]),
-        ("10SM TSRA", 4, [-0.70711, 0.70711, 0, 0]),
+        ("10SM  TSRA ", 4, [-0.70711, 0.70711, 0, 0]),
         ("10SM TSRA SLP120 RMK", 3, [0, 0, 0]),
     ]:
         got = answer.call("extract", report, size)
@@ -194,7 +195,7 @@ with lab.check("extract", hidden=True) as answer:
 # What does one word add to, and what decides between plus and minus?
 
 # %% [markdown] role="hint" exercise="extract"
-# `re.sub(r"\d+", "#", text)` replaces runs. `text.split()` splits at any blanks. Mind the length 0.
+# `re.sub(r"\d+", "#", text)` replaces runs. `text.split()` splits at any blanks. Mind the norm 0.
 
 # %% [markdown] role="hint" exercise="extract"
 # ```python
@@ -202,8 +203,8 @@ with lab.check("extract", hidden=True) as answer:
 # for word in ...:
 #     code = zlib.crc32(word.encode())
 #     row[...] += ...
-# length = math.sqrt(...)
-# return [...] if length else row
+# norm = math.sqrt(...)
+# return [...] if norm else row
 # ```
 
 
@@ -275,8 +276,8 @@ def extract(report, size):
 # %% [markdown] topics=["7.2-4.2"]
 # ## Early fusion: side by side
 #
-# *Early fusion* lays the rows of all modalities side by side, and trains one model on them. It can learn what only two
-# modalities together tell: rain is bad in the evening, and does little at noon.
+# *Early fusion* lays the rows of all modalities side by side, and trains one model on them. It sees what one modality only
+# repeats: cooling air says "evening", and the plan has said that already.
 #
 # **Predict:** the report adds 64 columns to 49. Does it help? And what is left when a feed fails?
 
@@ -308,11 +309,11 @@ for failed in ("sensors", "plan"):
 # Return the fused list of numbers for each of `rows`. For each modality, in alphabetical order:
 #
 # 1. its columns, *standardised*: less the column's mean, divided by its standard deviation (of the whole group, as `np.std`),
-#    both of those rows of `train` where the modality is there. If the deviation is 0, do not divide by it.
+#    both of those rows of `train` where the modality is there. A column with equal values in all of them is not divided.
 # 2. all of them divided by the root of the modality's number of columns, so that a wide modality does not outweigh
 # 3. then one column more: 1 if the modality is there, else 0. If it is missing, its other columns are 0.
 #
-# Each modality is there in at least one row of `train`.
+# Each modality is there in at least one row of `train`. Beware: the deviation of three times 0.1 is 1e-17, not 0.
 # Example: `train` is `[{"a": [1]}, {"a": [3]}]`. The row `{"a": [4]}` becomes `[2, 1]`, and `{"a": None}` becomes `[0, 0]`.
 #
 # Why: the test's rows must not move the scale on which they are measured.
@@ -325,8 +326,8 @@ def early(train: list[dict], rows: list[dict]) -> list[list[float]]:
     fused = [[] for _ in rows]
     for name in sorted(train[0]):
         known = np.array([row[name] for row in train if row[name] is not None])
-        mean, spread = known.mean(axis=0), known.std(axis=0)
-        spread[spread == 0] = 1
+        mean = known.mean(axis=0)
+        spread = np.where(np.ptp(known, axis=0) > 0, known.std(axis=0), 1)
         for place, row in enumerate(rows):
             if row[name] is None:
                 fused[place] += [0.0] * (len(mean) + 1)
@@ -345,12 +346,14 @@ with lab.check("early") as answer:
         ("a gap in train", [{"a": [1]}, {"a": None}, {"a": [3]}], [{"a": [2]}, {"a": [0]}], [[0, 1], [-2, 1]]),
         ("a modality of four columns", [{"a": [0, 0, 1, 5]}, {"a": [2, 4, 3, 7]}], [{"a": [2, 6, 2, 6]}], [[0.5, 1, 0, 0, 1]]),
         ("a constant column", [{"a": [7, 1]}, {"a": [7, 3]}], [{"a": [7, 3]}, {"a": [8, 2]}], [[0, 0.70711, 1], [0.70711, 0, 1]]),
+        ("a constant column of 0.1", [{"a": [0.1]}] * 3, [{"a": [0.2]}], [[0.1, 1]]),
+        ("a gap in train's first row", [{"a": None}, {"a": [1, 1]}, {"a": [1.5, 5]}], [{"a": None}, {"a": [1.5, 1]}], [[0, 0, 0], [0.70711, -0.70711, 1]]),
         ("rows that are far from train", [{"a": [1]}, {"a": [3]}], [{"a": [100]}, {"a": [102]}], [[98, 1], [100, 1]]),
         ("no rows", [{"a": [1]}], [], []),
     ]:  # fmt: skip
         got = answer.call("early", train, rows)
         answer.true(
-            np.shape(got) == np.shape(expected)
+            [len(row) for row in got] == [len(row) for row in expected]
             and np.allclose(np.array(got, float), expected, atol=1e-4),
             asked=f"{expected}, with {what}: early({train}, {rows})",
             found=str([[round(float(v), 5) for v in row] for row in got])[:120],
@@ -392,8 +395,8 @@ with lab.check("early", hidden=True) as answer:
 # Which rows may decide on the mean? Which of them know a modality at all?
 
 # %% [markdown] role="hint" exercise="early"
-# `np.array([...]).mean(axis=0)` and `.std(axis=0)` give a number for each column. `spread[spread == 0] = 1` mends a constant
-# column.
+# `np.array([...]).mean(axis=0)` and `.std(axis=0)` give a number for each column, and `np.ptp(..., axis=0)` the largest less the
+# smallest value. `np.where(condition, a, b)` takes `a` where the condition holds.
 
 # %% [markdown] role="hint" exercise="early"
 # ```python
@@ -416,7 +419,7 @@ def early(train, rows):
         values = [row[name][place] for row in train if row[name] is not None]
         mean = sum(values) / len(values)
         spread = math.sqrt(sum((v - mean) ** 2 for v in values) / len(values))
-        return mean, spread or 1
+        return mean, spread if len(set(values)) > 1 else 1
 
     names = sorted(train[0])
     widths = {
@@ -506,6 +509,38 @@ def early(train, rows):
     return fused
 
 
+# %% role="wrong" exercise="early" misconception="The deviation of equal numbers is 0" caught="check" says="a constant column of 0.1"
+def early(train, rows):
+    fused = [[] for _ in rows]
+    for name in sorted(train[0]):
+        known = np.array([row[name] for row in train if row[name] is not None], float)
+        mean, spread = known.mean(axis=0), known.std(axis=0)
+        spread[spread == 0] = 1
+        for numbers, row in zip(fused, rows, strict=True):
+            if row[name] is None:
+                numbers += [0.0] * (len(mean) + 1)
+            else:
+                scaled = (np.array(row[name]) - mean) / spread / math.sqrt(len(mean))
+                numbers += [*scaled.tolist(), 1.0]
+    return fused
+
+
+# %% role="wrong" exercise="early" misconception="A gap is one column" caught="check" says="a gap in train's first row"
+def early(train, rows):
+    fused = [[] for _ in rows]
+    for name in sorted(train[0]):
+        known = np.array([row[name] for row in train if row[name] is not None], float)
+        mean = known.mean(axis=0)
+        spread = np.where(np.ptp(known, axis=0) > 0, known.std(axis=0), 1)
+        for numbers, row in zip(fused, rows, strict=True):
+            if row[name] is None:
+                numbers += [0.0, 0.0]
+            else:
+                scaled = (np.array(row[name]) - mean) / spread / math.sqrt(len(mean))
+                numbers += [*scaled.tolist(), 1.0]
+    return fused
+
+
 # %% role="wrong" exercise="early" misconception="The mean in its place is enough" caught="check" says="with one modality"
 def early(train, rows):
     fused = [[] for _ in rows]
@@ -525,8 +560,9 @@ def early(train, rows):
 # *Late fusion* trains a model for each modality, and mixes what they say. A modality that fails simply does not vote.
 # The price: no model sees two modalities together.
 #
-# What is the mean of the chances 0.5 and 0.99? In *log-odds*, the logarithm of chance against counter-chance, the second
-# voter is sure and the first knows nothing. Means of log-odds let who is sure count more. *Hybrid fusion* takes both: early
+# What is the mean of the chances 0.5 and 0.99? Of the chances it is 0.745, as if the first, who knows nothing, knew as much.
+# In *log-odds*, the logarithm of chance against counter-chance, the mean is that of 0.91: who is sure counts more. So one
+# who is sure without reason counts too much; calibrate first. *Hybrid fusion* takes both: early
 # where modalities belong together, late above them.
 
 # %% [markdown] role="task" exercise="late" points=3 topics=["7.2-4.2"]
@@ -563,6 +599,7 @@ with lab.check("late") as answer:
     for votes, weights, expected in [
         ({"a": 0.5, "b": 0.9}, {"a": 1, "b": 1}, 0.75),
         ({"a": 0.9, "b": None}, {"a": 1, "b": 3}, 0.9),
+        ({"a": 0.9, "b": 0.5}, {"b": 1, "a": 3}, 0.83861),
         ({"a": 0.9, "b": 0.1, "c": 0.9}, {"a": 2, "b": 1, "c": 1}, 0.75),
         ({"a": 0.2, "b": 0.2}, {"a": 1, "b": 1}, 0.2),
         ({"a": 1.0, "b": 0.0}, {"a": 1, "b": 1}, 0.5),
@@ -731,10 +768,11 @@ for (way, title), score in SCORES.items():
     print(f"{way:7} {title:13} AUC {score:.2f}")
 
 # %% [markdown]
-# With all feeds early and hybrid win, since rain and evening belong together. When the sensors fail, late fusion loses
+# With all feeds early and hybrid win. Late fusion counts the evening twice, once from the plan and once from the air that
+# cools. When the sensors fail, late fusion loses
 # little, and hybrid falls to its only voter, the report: a vote is as robust as the parts that vote.
 #
-# So ask two questions: do modalities explain each other? Then fuse early. Does one fail often? Then it needs a model that
+# So ask two questions: do modalities repeat or explain each other? Then fuse early. Does one fail often? Then it needs a model that
 # can do without.
 
 # %% [markdown] topics=["7.2-4.3"]
@@ -760,7 +798,8 @@ for (way, title), score in SCORES.items():
 #
 # Example: `attend([2, 0, 0, 0], [[1, 0, 0, 0], None, [0, 0, 0, 4]])`: the scores are 1 and 0, the result is about `[0.73, 0, 0, 1.08]`.
 #
-# Why: this is what a multimodal transformer computes, and how it does without what is missing.
+# Why: this is the core of what a multimodal transformer computes, and how it does without what is missing. A real one compares
+# and mixes *keys* and *values*, which learned matrices make of the tokens.
 
 
 # %% role="answer" exercise="attend"
@@ -783,6 +822,8 @@ with lab.check("attend") as answer:
         ([2, 0, 0, 0], [[1, 0, 0, 0], None, [0, 0, 0, 4]], [0.73106, 0, 0, 1.07577]),
         ([1.0], [[0.0], [0.0], None], [0.0]),
         ([1.0], [[1.0], None, None], [1.0]),
+        ([1.0, 0.0], [[0.0, 0.0], [0.0, 4.0]], [0.0, 2.0]),
+        ([1.0, 0.0], [], [0.0, 0.0]),
         ([0.0, 0.0], [[1.0, 3.0], [5.0, -3.0]], [3.0, 0.0]),
         ([4000.0], [[1.0], [0.5], [-1.0]], [1.0]),
         ([-4000.0], [[1.0], None, [2.0]], [1.0]),
@@ -964,9 +1005,7 @@ for dropout in (0, 0.3):
         there[:, [name == failed for name in NAMES]] = False
         found = mixed(weights, TEST, there)[3]
         RESULTS[dropout, failed] = roc_auc_score(BAD[TEST], found)
-for dropout in (0, 0.3):
-    shown = [f"{RESULTS[dropout, failed]:.2f}" for failed in ("", *NAMES)]
-    print(f"dropout {dropout}:", *shown)
+print(pd.Series(RESULTS).unstack().rename(columns={"": "all"}).round(2).to_string())
 figure, axis = plt.subplots(figsize=(7, 3), layout="constrained")
 for shift, (dropout, title) in enumerate(
     [(0, "trained on all"), (0.3, "with dropout")]
@@ -983,14 +1022,14 @@ picture(
 )
 
 # %% [markdown]
-# Dropout costs almost nothing here, and is the cheapest insurance there is: the model has practised to do without.
+# Dropout costs nothing here, and is the cheapest insurance there is: the model has practised to do without.
 # Attention alone is none.
 
 # %% [markdown] topics=["7.2-4", "7.2-4.2", "7.2-4.3"]
 # ## What is each modality worth?
 #
 # A feed costs money. In an *ablation* you take parts away and measure. **Predict:** the sensors are taken from the set of three,
-# then the report. How much does each loss cost, and how much is it alone worth?
+# then the report. How much does each loss cost, and what is each worth alone?
 
 # %%
 SUBSETS = []
