@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -364,6 +365,17 @@ def test_an_interrupt_while_a_process_starts_ends_it(monkeypatch: pytest.MonkeyP
     finally:
         signal.signal(signal.SIGTERM, before)
     assert begun[0].poll() is not None
+
+
+def test_a_process_can_be_started_in_another_thread() -> None:
+    launcher = load()
+
+    def said() -> str:
+        with launcher.started([sys.executable, "-c", "print('here')"], stdout=-1) as process:
+            return process.communicate()[0].decode().strip()
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(said).result() == "here"
 
 
 def test_of_two_at_once_the_second_waits(place: Place) -> None:

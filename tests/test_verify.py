@@ -13,10 +13,11 @@ import pytest
 
 from grader.engine.grading import Grader
 from grader.source import read_source
-from grader.verify import watch
+from grader.verify import command, watch
 from grader.verify.changed import changed_since
 from grader.verify.command import (
     MUTATION_EACH,
+    judge,
     problems,
     select,
     show,
@@ -477,6 +478,23 @@ def test_each_day_begins_elsewhere_and_all_have_their_turn():
 def test_with_no_time_left_nothing_begins_and_it_is_said(capsys):
     assert verify("04-1-ingestion/01-file-formats", as_json=False, minutes=0) == 0
     assert "Not judged, for there was no time left: 4 of 4" in capsys.readouterr().out
+
+
+def test_a_lab_that_cannot_run_is_named_and_the_others_are_judged(monkeypatch):
+    chosen = [select(f"04-1-ingestion/{lab}")[0] for lab in ("01-file-formats", "03-apis")]
+    broken, whole = (lab.name for lab, _ in chosen)
+
+    class Graders(command._Graders):
+        def _pair(self, lab):
+            if lab.name == broken:
+                raise CourseError("The lab's own cells fail.")
+            return super()._pair(lab)
+
+    monkeypatch.setattr(command, "_Graders", Graders)
+    found = {finding.lab: finding for finding in judge(chosen)}
+    assert problems(found[broken]) == ["could not be judged: The lab's own cells fail."]
+    assert not sound(found[broken])
+    assert sound(found[whole])
 
 
 def test_only_what_changed_is_chosen(tmp_path, monkeypatch):

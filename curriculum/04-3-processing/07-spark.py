@@ -1,4 +1,4 @@
-# %% [markdown] minutes=90 datasets=["flights", "planes", "departure-events"] systems=["kafka"] layers=["spark"]
+# %% [markdown] minutes=90 datasets=["flights", "planes", "departure-events"] systems=["kafka", "spark"] layers=["spark"]
 # # Spark
 #
 # A join waits for one task out of many, and a stream that crashed counts flights twice. You read what Spark plans,

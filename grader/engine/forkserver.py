@@ -161,7 +161,7 @@ def serve(plan: dict[str, Any]) -> None:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
         if sys.stdin in ready:
-            return
+            os._exit(0)  # a proper end would free what is frozen, of which libraries complain
         data, handles, _, _ = socket.recv_fds(control, 65536, 2)
         request = json.loads(data)
         if os.fork() == 0:

@@ -126,6 +126,9 @@ class _Graders:
             if time.monotonic() > self._end:
                 return None
             return Judgement(lab, exercise, *self._pair(lab)).run()
+        except CourseError as error:  # the other labs can be judged all the same
+            fault = f"could not be judged: {error}"
+            return Finding(lab.name, exercise.name, lab.path.name, faults=[fault])
         finally:
             with self._lock:
                 self._left[lab.name] -= 1
