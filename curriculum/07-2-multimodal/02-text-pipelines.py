@@ -1,7 +1,7 @@
 # %% [markdown] minutes=60 datasets=["comments"] systems=[] layers=["media"]
 # # Text: characters, tokens, names, and an honest score
 #
-# A search for a passenger finds one half of his letters, and a model that scores 100 % before the launch is a coin after
+# A search for a passenger finds less than half of his letters, and a model that scores 100 % before the launch guesses after
 # it. You mend text before it is stored, find names in it, and measure a classifier on sentences that it has not read.
 
 # %% [markdown]
@@ -40,7 +40,7 @@ lab = open_lab("07-2-multimodal/02-text-pipelines")
 from sklearn.decomposition import NMF
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import normalized_mutual_info_score
+from sklearn.metrics import adjusted_mutual_info_score
 from sklearn.pipeline import make_pipeline
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
@@ -77,6 +77,9 @@ for times in range(3):
 
 # %% [markdown]
 # Nothing is lost yet: each step can be undone. It is lost when a third program "cleans" the odd characters away.
+#
+# One trap: cp1252 leaves five bytes open. Browsers read them as control characters, so their `Á` becomes `Ã` and U+0081. Python's
+# `cp1252` refuses these, so the exercise leaves them as they are; the library `ftfy` undoes them too. And each undoing is a guess: who really writes `Ã©` gets `é`.
 
 # %% [markdown] role="task" exercise="mend" points=2 topics=["7.2-2.1"]
 # ### Mend the feed
@@ -114,14 +117,14 @@ def mend(data: bytes) -> dict:
 
 # %% role="check" exercise="mend"
 with lab.check("mend") as answer:
-    once, twice = "Zoë".encode().decode("cp1252"), "5 € – Évora"
-    for _ in range(2):
-        twice = twice.encode().decode("cp1252")
+    once, often = "Zoë".encode().decode("cp1252"), "5 € – É"
+    for _ in range(3):
+        often = often.encode().decode("cp1252")
     for data, text, was in [
         (b"plain", "plain", "utf-8"),
         ("Zoë Müller".encode(), "Zoë Müller", "utf-8"),
         (once.encode(), "Zoë", "mojibake"),
-        (twice.encode(), "5 € – Évora", "mojibake"),
+        (often.encode(), "5 € – É", "mojibake"),
         ("Zoë, 5 €".encode("cp1252"), "Zoë, 5 €", "cp1252"),
         (b"\x81Zo\xeb", "\ufffdZoë", "cp1252"),
         ("Łukasik Ã«".encode(), "Łukasik Ã«", "utf-8"),
@@ -137,7 +140,7 @@ with lab.check("mend", hidden=True) as answer:
     draw = answer.random
     for _ in range(12):
         word = "".join(draw.choice("aoé ßñøü€–") for _ in range(8)) + "ü"
-        times = draw.randrange(3)
+        times = draw.randrange(4)
         data, was = word.encode(), "mojibake" if times else "utf-8"
         for _ in range(times):
             data = data.decode("cp1252", errors="replace").encode()
@@ -257,21 +260,18 @@ def mend(data):
 # %% [markdown] topics=["7.2-5.1"]
 # ## Two ways to write é
 #
-# Unicode has `é` as one character (U+00E9), and as `e` followed by a *combining* accent (U+0301). They look the same and are not equal. macOS
-# and some keyboards write the second form. *Normalisation* makes one form of all: *NFC* composes, *NFD* decomposes; *NFKC* also turns
-# look-alikes such as `ﬁ` or a no-break space into plain ones.
+# Unicode has `é` as one character (U+00E9), and as `e` followed by a *combining* accent (U+0301). They look the same and are not equal. Some
+# keyboards write the second form, and so did the old file system of the Mac in its file names. *Normalisation* makes one form of all: *NFC* composes,
+# *NFD* decomposes; *NFKC* also turns *compatibility variants* such as `ﬁ` or a no-break space into plain ones.
 #
-# **Predict:** 75 comments or so are signed *José Núñez*. How many does `"José Núñez" in text` find?
+# **Predict:** 73 comments are signed *José Núñez*. How many does `"José Núñez" in text` find?
 
 # %%
 name = "José Núñez"
 plain = sum(name in text for text in TEXTS)
 composed = sum(name in unicodedata.normalize("NFC", text) for text in TEXTS)
 print("found:", plain, "- after NFC:", composed)
-print(
-    "with 'UA 1545'-like flights behind a no-break space:",
-    sum("\u00a0" in t for t in TEXTS),
-)
+print("comments with a no-break space:", sum("\u00a0" in text for text in TEXTS))
 
 # %% [markdown]
 # Store NFC. But a search must also cope with text that others stored, and it must point into *their* text: whoever redacts or
@@ -287,8 +287,10 @@ print(
 # - characters of the category `Cf` (such as U+200B, the zero-width space) do not exist
 # - a run of white space, of any kind and length, is one space
 #
-# A character and the combining marks that follow it belong together: `Jose` is not found in `José`, whichever way that is written. A span begins with a
-# character that counts and ends behind the last one, marks included.
+# A character and the combining marks (Unicode categories `M…`) that follow it belong together: `Jose` is not found in `José`, whichever way that is
+# written. A span begins with a character that counts and is no mark, and ends behind the last one that counts, marks included.
+#
+# `term` is not empty, and neither begins nor ends with white space.
 #
 # Example: in `"Hi JOSE\u0301\u00a0 NÚÑEZ."` the term `"José Núñez"` is at `[[3, 15]]`.
 #
@@ -305,15 +307,18 @@ def find(text: str, term: str) -> list[list[int]]:
         kept = unicodedata.normalize("NFKC", kept).casefold()
         return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", kept))
 
+    def mark(at):  # is the next character that counts a combining mark?
+        kinds = map(unicodedata.category, text[at:])
+        return next((kind for kind in kinds if kind != "Cf"), "").startswith("M")
+
     found, start = [], 0
     while start < len(text):
         ends = [
             end
             for end in range(start + 1, len(text) + 1)
-            if fold(text[start:end]) == fold(term)
-            and not unicodedata.combining((text + " ")[end])
+            if fold(text[start:end]) == fold(term) and not mark(end)
         ]
-        if ends and fold(text[start]):
+        if ends and fold(text[start]) and not mark(start):
             found.append([start, ends[0]])
             start = ends[0]
         else:
@@ -332,11 +337,18 @@ with lab.check("find") as answer:
         ("\u200bZo\u200bë\u200b!", "zoë", [[1, 5]]),
         ("re UA\u00a01545, UA 1545", "ua 1545", [[3, 10], [12, 19]]),
         ("ﬁne ﬁne", "fine", [[0, 3], [4, 7]]),
+        ("ＺＯË, zoë", "Zoë", [[0, 3], [5, 8]]),
         ("STRASSE, Straße", "straße", [[0, 7], [9, 15]]),
         ("a\n\t b a b", "a b", [[0, 5], [6, 9]]),
         ("aaaaa", "aa", [[0, 2], [2, 4]]),
         ("a b a", "A", [[0, 1], [4, 5]]),
         ("nobody", "José", []),
+        ("ﬁne", "f", []),
+        ("Jose\u200b\u0301", "Jose", []),
+        ("Jose\u200b\u0301", "josé", [[0, 6]]),
+        ("e\u0301", "\u0301", []),
+        ("का", "क", []),
+        (unicodedata.normalize("NFD", "김 한글"), "한글", [[4, 10]]),
     ]:
         got = answer.call("find", text, term)
         answer.equal(
@@ -370,8 +382,8 @@ with lab.check("find", hidden=True) as answer:
 # You can compare two pieces once both are made plain by the same function. Which pieces of `text` would you have to compare?
 
 # %% [markdown] role="hint" exercise="find"
-# Comments are short: you may try every start and every end. `unicodedata.category(char)` and `unicodedata.combining(char)` tell what a character is. What
-# must the character *behind* a piece not be? And its first character?
+# Comments are short: you may try every start and every end. `unicodedata.category(char)` is `"Cf"` for what does not exist, and begins with `M` for a mark. The
+# next character *that counts* behind a piece must not be a mark. And its first one?
 
 # %% [markdown] role="hint" exercise="find"
 # ```python
@@ -394,34 +406,32 @@ with lab.check("find", hidden=True) as answer:
 
 # %% role="right" exercise="find"
 def find(text, term):
+    def plain(words):
+        words = unicodedata.normalize("NFKC", words).casefold()
+        return unicodedata.normalize("NFKC", words)
+
     def pieces(text):
         found = []
         for at, char in enumerate(text):
             if unicodedata.category(char) == "Cf":
                 continue
-            if found and unicodedata.combining(char):
+            if found and unicodedata.category(char) in ("Mn", "Mc", "Me"):
                 found[-1] = [found[-1][0] + char, found[-1][1], at + 1]
             elif char.isspace() and found and found[-1][0] == " ":
                 found[-1][2] = at + 1
             else:
                 found.append([" " if char.isspace() else char, at, at + 1])
-        for piece in found:
-            plain = unicodedata.normalize("NFKC", piece[0]).casefold()
-            piece[0] = unicodedata.normalize("NFKC", plain)
         return found
 
     parts = pieces(text)
-    wanted = "".join(part for part, *_ in pieces(term))
+    wanted = plain("".join(part for part, *_ in pieces(term)))
     found, first = [], 0
     while first < len(parts):
-        held = ""
         for last in range(first, len(parts)):
-            held += parts[last][0]
-            if held == wanted:
+            held = "".join(part for part, *_ in parts[first : last + 1])
+            if plain(held) == wanted:
                 found.append((parts[first][1], parts[last][2]))
                 first = last
-                break
-            if len(held) > len(wanted):
                 break
         first += 1
     return found
@@ -447,9 +457,13 @@ def find(text, term):
 # - for end in range(start + 1, len(text) + 1)
 # + for end in range(start + (0), len(text) + 1)
 
-# %% [markdown] role="equivalent" exercise="find" reason="Any character that is no mark will do"
-# - and not unicodedata.combining((text + " ")[end])
-# + and not unicodedata.combining((text + "XX XX")[end])
+# %% [markdown] role="equivalent" exercise="find" reason="Behind the end nothing is added"
+# - for end in range(start + 1, len(text) + 1)
+# + for end in range(start + 1, len(text) + 2)
+
+# %% [markdown] role="equivalent" exercise="find" reason="What stands for the end is no mark"
+# - return next((kind for kind in kinds if kind != "Cf"), "").startswith("M")
+# + return next((kind for kind in kinds if kind != "Cf"), "XXXX").startswith("M")
 
 # %% [markdown] role="equivalent" exercise="find" reason="Later ends hold invisible characters more"
 # - start = ends[0]
@@ -519,6 +533,83 @@ def find(text, term):
     return found
 
 
+# %% role="wrong" exercise="find" misconception="Every character has its own plain form" caught="check" says="where 'f' occurs"
+def find(text, term):
+    def chars(words):
+        found = []
+        for at, char in enumerate(words):
+            if unicodedata.category(char) == "Cf":
+                continue
+            for plain in unicodedata.normalize("NFKD", char.casefold()):
+                if plain.isspace() and found and found[-1][0] == " ":
+                    found[-1][2] = at + 1
+                else:
+                    found.append([" " if plain.isspace() else plain, at, at + 1])
+        return found
+
+    mine, wanted = chars(text), [plain for plain, *_ in chars(term)]
+    found, first = [], 0
+    while first + len(wanted) <= len(mine):
+        last = first + len(wanted)
+        after = mine[last][0] if last < len(mine) else " "
+        here = [plain for plain, *_ in mine[first:last]]
+        if here == wanted and not unicodedata.combining(after):
+            found.append([mine[first][1], mine[last - 1][2]])
+            first = last
+        else:
+            first += 1
+    return found
+
+
+# %% role="wrong" exercise="find" misconception="The next character is the one that counts next" caught="check" says="Jose\\u200b"
+def find(text, term):
+    def fold(piece):
+        kept = "".join(char for char in piece if unicodedata.category(char) != "Cf")
+        kept = unicodedata.normalize("NFKC", kept).casefold()
+        return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", kept))
+
+    found, start = [], 0
+    while start < len(text):
+        ends = [
+            end
+            for end in range(start + 1, len(text) + 1)
+            if fold(text[start:end]) == fold(term)
+            and not unicodedata.category((text + " ")[end]).startswith("M")
+        ]
+        if ends and fold(text[start]):
+            found.append([start, ends[0]])
+            start = ends[0]
+        else:
+            start += 1
+    return found
+
+
+# %% role="wrong" exercise="find" misconception="combining() is 0 for what is no combining mark" caught="check" says="u0915"
+def find(text, term):
+    def fold(piece):
+        kept = "".join(char for char in piece if unicodedata.category(char) != "Cf")
+        kept = unicodedata.normalize("NFKC", kept).casefold()
+        return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", kept))
+
+    def mark(at):
+        counting = (c for c in text[at:] if unicodedata.category(c) != "Cf")
+        return unicodedata.combining(next(counting, " "))
+
+    found, start = [], 0
+    while start < len(text):
+        ends = [
+            end
+            for end in range(start + 1, len(text) + 1)
+            if fold(text[start:end]) == fold(term) and not mark(end)
+        ]
+        if ends and fold(text[start]) and not mark(start):
+            found.append([start, ends[0]])
+            start = ends[0]
+        else:
+            start += 1
+    return found
+
+
 # %%
 # A signature stands at the end.
 found = [find(text[-16:], "José Núñez") or [] for text in TEXTS]
@@ -528,7 +619,7 @@ print("signed by José Núñez:", sum(map(bool, found)) or "not started")
 # ## What a model reads
 #
 # A model reads *tokens*: pieces of words, each with a number. Its price and its limits are counted in them. Most tokenisers are learnt by
-# *byte-pair encoding* (BPE, [Sennrich et al. 2016](https://arxiv.org/abs/1508.07909)): begin with single characters, and merge the most frequent pair of neighbours, again and again.
+# *byte-pair encoding* (BPE, [Sennrich et al. 2016](https://arxiv.org/abs/1508.07909)): begin with single characters (large models: bytes), and merge the most frequent pair of neighbours, again and again.
 #
 # **Predict:** which pair is merged first in English comments?
 
@@ -552,8 +643,8 @@ print(pairs_of({tuple(word): n for word, n in WORDS.items()}).most_common(5))
 #
 # Write `merges(counts, n)`. `counts` is a dictionary from word to how often it occurs. Each word begins as its single characters. `n` times, take the pair
 # of neighbouring pieces with the highest count (each place in each word counts as often as the word), and join it
-# to one piece everywhere, in each word from left to right. Of several pairs with the same count take the one that sorts first. Stop early when no
-# pair is left.
+# to one piece everywhere, in each word from left to right. Of several pairs with the same count take the one that sorts first as a pair: by its left
+# piece, then by its right one. Stop early when no pair is left.
 #
 # Return the pairs in the order of merging, each as `[left, right]`.
 #
@@ -597,6 +688,7 @@ with lab.check("merges") as answer:
         ({"xy": 1, "ab": 1, "b": 9}, 5, "a b, x y"),
         ({"abab": 2, "ba": 3}, 2, "b a, a ba"),
         ({"aab": 5, "ab": 5, "ac": 1}, 1, "a b"),
+        ({"aa": 5, "aaa": 1, "az": 1}, 2, "a a, a z"),
         ({"ab": 3}, 0, ""),
     ]:
         got = answer.call("merges", counts, n)
@@ -773,6 +865,28 @@ def merges(counts, n):
     return learnt
 
 
+# %% role="wrong" exercise="merges" misconception="Of equal pairs the one whose text sorts first" caught="check" says="'az'"
+def merges(counts, n):
+    words, learnt = {tuple(word): count for word, count in counts.items()}, []
+    for _ in range(n):
+        pairs = pairs_of(words)
+        if not pairs:
+            break
+        best = min(pairs, key=lambda pair: (-pairs[pair], "".join(pair)))
+        learnt.append(list(best))
+        joined = {}
+        for pieces, count in words.items():
+            kept = []
+            for piece in pieces:
+                if kept and (kept[-1], piece) == best:
+                    kept[-1] += piece
+                else:
+                    kept.append(piece)
+            joined[tuple(kept)] = count
+        words = joined
+    return learnt
+
+
 # %% [markdown]
 # In production you train with a library. Its vocabulary of 1,500 pieces, learnt on these comments, against the 30,522 that the model MiniLM brings, learnt on other
 # people's English (by *WordPiece*, a relative of BPE; `##` marks a piece inside of a word):
@@ -787,12 +901,15 @@ for word in ("suitcase", "rebooked", "suitcsae", "ua1545"):
     theirs = THEIRS.encode(word, add_special_tokens=False).tokens
     print(f"{word:9} ours {OURS.encode(word).tokens}, theirs {theirs}")
 for name, tokenizer in {"ours": OURS, "theirs": THEIRS}.items():
-    batch = tokenizer.encode_batch(lower, add_special_tokens=False)
-    tokens = sum(len(each.ids) for each in batch)
+    tokens = sum(
+        count * len(tokenizer.encode(word, add_special_tokens=False).ids)
+        for word, count in WORDS.items()
+    )
     print(f"{name:6} {tokens / sum(WORDS.values()):.2f} tokens a word")
 
 # %% [markdown]
-# A typo and a code cost several tokens, and no piece of `ua1545` means a flight. That is why codes are found by rules, not by models.
+# Punctuation is not counted, and ours is measured on the text that it was learnt from, which flatters it. A typo and a code cost several tokens, and no piece
+# of `ua1545` means a flight. A rule finds codes exactly, and for nothing.
 
 # %% [markdown] topics=["7.2-5.2"]
 # ## Names in text
@@ -862,12 +979,12 @@ print(len(AIRPORTS), "names of airports, such as", sorted(AIRPORTS)[:4])
 #
 # | `label` | Is | `value` |
 # |---|---|---|
-# | `flight` | a carrier's code, then at most one space, no-break space (U+00A0) or hyphen, then 1 to 4 digits, the first not 0 | code and number: `UA1545` |
+# | `flight` | a carrier's code, then at most one space, no-break space (U+00A0) or hyphen, then 1 to 4 digits 0–9, the first not 0 | code and number: `UA1545` |
 # | `airport` | a name of the list, as it is written there | the code |
-# | `tag` | 10 digits, the first 0 | the digits |
+# | `tag` | 10 digits 0–9, the first 0 | the digits |
 #
-# Each is a whole word: there is no letter, digit or underscore right before or after it. Where two overlap, the one that begins first wins, and of those that begin
-# at the same place the longer one.
+# Each is a whole word: there is no letter, digit or underscore right before or after it. Go from left to right: of those that begin at the same place take the longest,
+# and drop what overlaps one already taken. Neither `carriers` nor `airports` is empty, and no name reads like a flight or a tag.
 #
 # Return dictionaries with `start`, `end`, `label` and `value`, in the order of the text.
 #
@@ -889,10 +1006,12 @@ def entities(text: str, carriers: list[str], airports: dict[str, str]) -> list[d
     }
     found = []
     for label, pattern in patterns.items():
-        for match in re.finditer(rf"(?<!\w)(?:{pattern})(?!\w)", text):
-            value = airports.get(match[0], re.sub("[ \u00a0-]", "", match[0]))
-            entity = {"start": match.start(), "end": match.end()}
-            found.append(entity | {"label": label, "value": value})
+        word = re.compile(rf"(?<!\w)(?:{pattern})(?!\w)")
+        for start in range(len(text)):
+            if match := word.match(text, start):
+                value = airports.get(match[0], re.sub("[ \u00a0-]", "", match[0]))
+                entity = {"start": start, "end": match.end()}
+                found.append(entity | {"label": label, "value": value})
     kept, free = [], 0
     for entity in sorted(found, key=lambda e: (e["start"], -e["end"])):
         if entity["start"] >= free:
@@ -905,22 +1024,32 @@ def entities(text: str, carriers: list[str], airports: dict[str, str]) -> list[d
 # %% role="check" exercise="entities"
 with lab.check("entities") as answer:
     carriers = ["UA", "B6", "9E"]
-    airports = {"JFK": "JFK", "Kennedy": "JFK", "San": "SAN", "O'Hare": "ORD"}
-    airports |= {"San Juan": "SJU", "SAN": "SAN", "UA 7 Lounge": "EWR"}
-    for text, expected in [
-        ("Flew B6-15 from JFK.", "5 10 flight B615, 16 19 airport JFK"),
+    known = {"JFK": "JFK", "Kennedy": "JFK", "San": "SAN", "O'Hare": "ORD"}
+    known |= {"San Juan": "SJU", "SAN": "SAN", "UA 7 Lounge": "EWR"}
+    for text, airports, expected in [
+        ("Flew B6-15 from JFK.", known, "5 10 flight B615, 16 19 airport JFK"),
         (
             "UA1545, UA 1545; UA\u00a01545",
+            known,
             "0 6 flight UA1545, 8 15 flight UA1545, 17 24 flight UA1545",
         ),
-        ("UA  1545 UA15455 XUA1 UA0123 UA_1 AA12 ua77", ""),
-        ("9E9 and B61", "0 3 flight 9E9, 8 11 flight B61"),
-        ("From San Juan to O'Hare", "5 13 airport SJU, 17 23 airport ORD"),
-        ("Kennedy's JFKs, jfk", "0 7 airport JFK"),
-        ("San, SAN; Sandy", "0 3 airport SAN, 5 8 airport SAN"),
-        ("Tag 0016123456, 00161234567 or 1016123456", "4 14 tag 0016123456"),
-        ("in the UA 7 Lounge on UA 7", "7 18 airport EWR, 22 26 flight UA7"),
-        ("", ""),
+        ("UA  1545 UA15455 XUA1 UA0123 UA_1 AA12 ua77", known, ""),
+        ("9E9 and B61", known, "0 3 flight 9E9, 8 11 flight B61"),
+        ("From San Juan to O'Hare", known, "5 13 airport SJU, 17 23 airport ORD"),
+        ("Kennedy's JFKs, jfk", known, "0 7 airport JFK"),
+        ("San, SAN; Sandy", known, "0 3 airport SAN, 5 8 airport SAN"),
+        ("Tag 0016123456, 00161234567 or 1016123456", known, "4 14 tag 0016123456"),
+        ("in the UA 7 Lounge on UA 7", known, "7 18 airport EWR, 22 26 flight UA7"),
+        ("", known, ""),
+        ("UA 7", {"UA": "EWR"}, "0 4 flight UA7"),
+        ("UA\t15, UA\u0663, UA1\u0663, 001612345\u0666", {"JFK": "JFK"}, ""),
+        ("StX Louis", {"St. Louis": "STL"}, ""),
+        ("A B C Terminal", {"A B": "X", "B C Terminal": "Y"}, "0 3 airport X"),
+        (
+            "UA 7 San Juan",
+            {"7 San": "SNN", "San Juan": "SJU"},
+            "0 4 flight UA7, 5 13 airport SJU",
+        ),
     ]:
         rows = [
             {"start": int(start), "end": int(end), "label": label, "value": value}
@@ -928,10 +1057,15 @@ with lab.check("entities") as answer:
                 str.split, filter(None, expected.split(", "))
             )
         ]
+        got = answer.call("entities", text, carriers, airports)
         answer.equal(
-            answer.call("entities", text, carriers, airports),
+            got,
             rows,
             asked=f"the entities of {text!a}, with airlines {carriers} and airports {airports}",
+            found="; ".join(
+                " ".join(f"{key} {value!a}" for key, value in row.items())
+                for row in got or []
+            ),
         )
 
 # %% role="hidden" exercise="entities"
@@ -942,7 +1076,18 @@ with lab.check("entities", hidden=True) as answer:
     for _ in range(4):
         text, rows = "", []
         for _ in range(10):
-            text += draw.choice(["at ", "x-", "(", "stop New-", "9E12 ", "St.Paul "])
+            text += draw.choice(
+                [
+                    "at ",
+                    "x-",
+                    "(",
+                    "stop New-",
+                    "9E12 ",
+                    "St.Paul ",
+                    "F9\t1 ",
+                    "HA\u0661 ",
+                ]
+            )
             if text.endswith("New-"):
                 rows.append(
                     {
@@ -992,8 +1137,8 @@ with lab.check("entities", hidden=True) as answer:
 # An alternative of a regular expression takes the first branch that fits, not the longest. In which order must the names stand?
 
 # %% [markdown] role="hint" exercise="entities"
-# `re.escape` makes a name safe in a pattern. `(?<!\w)` and `(?!\w)` look before and behind without taking a character. Search for each kind
-# apart, then sort what you found and keep what does not overlap.
+# `re.escape` makes a name safe in a pattern. `(?<!\w)` and `(?!\w)` look before and behind without taking a character. Try each kind at each start, as
+# `finditer` jumps over what overlaps its own last hit. Then sort what you found, and keep what does not overlap.
 
 # %% [markdown] role="hint" exercise="entities"
 # ```python
@@ -1001,8 +1146,10 @@ with lab.check("entities", hidden=True) as answer:
 # patterns = {"flight": ..., "airport": "|".join(map(re.escape, names)), "tag": ...}
 # found = []
 # for label, pattern in patterns.items():
-#     for match in re.finditer(rf"(?<!\w)(?:{pattern})(?!\w)", text):
-#         ...
+#     word = re.compile(rf"(?<!\w)(?:{pattern})(?!\w)")
+#     for start in range(len(text)):
+#         if match := word.match(text, start):
+#             ...
 # kept, free = [], 0
 # for entity in sorted(found, key=...):
 #     if ...:
@@ -1025,7 +1172,7 @@ def entities(text, carriers, airports):
                 continue
             if piece in airports:
                 return end, "airport", airports[piece]
-            if len(piece) == 10 and piece[0] == "0" and piece.isdecimal():
+            if re.fullmatch("0[0-9]{9}", piece):
                 return end, "tag", piece
             number = piece[2:].removeprefix(
                 piece[2:3] if piece[2:3] in " \u00a0-" else ""
@@ -1163,6 +1310,68 @@ def entities(text, carriers, airports):
     return kept
 
 
+# %% role="wrong" exercise="entities" misconception="What is dropped still stands in the way" caught="check" says="7 San"
+def entities(text, carriers, airports):
+    names = sorted(airports, key=len, reverse=True)
+    patterns = {
+        "flight": rf"(?:{'|'.join(map(re.escape, carriers))})[ \u00a0-]?[1-9][0-9]{{0,3}}",
+        "airport": "|".join(map(re.escape, names)),
+        "tag": "0[0-9]{9}",
+    }
+    found = []
+    for label, pattern in patterns.items():
+        for match in re.finditer(rf"(?<!\w)(?:{pattern})(?!\w)", text):
+            value = airports.get(match[0], re.sub("[ \u00a0-]", "", match[0]))
+            entity = {"start": match.start(), "end": match.end()}
+            found.append(entity | {"label": label, "value": value})
+    kept, free = [], 0
+    for entity in sorted(found, key=lambda e: (e["start"], -e["end"])):
+        if entity["start"] >= free:
+            kept.append(entity)
+            free = entity["end"]
+    return kept
+
+
+# %% role="wrong" exercise="entities" misconception="The longest wins, wherever it begins" caught="check" says="B C Terminal"
+def entities(text, carriers, airports):
+    names = sorted(airports, key=len, reverse=True)
+    patterns = {
+        "flight": rf"(?:{'|'.join(map(re.escape, carriers))})[ \u00a0-]?[1-9][0-9]{{0,3}}",
+        "airport": "|".join(map(re.escape, names)),
+        "tag": "0[0-9]{9}",
+    }
+    found = []
+    for label, pattern in patterns.items():
+        word = re.compile(rf"(?<!\w)(?:{pattern})(?!\w)")
+        for start in range(len(text)):
+            if match := word.match(text, start):
+                value = airports.get(match[0], re.sub("[ \u00a0-]", "", match[0]))
+                entity = {"start": start, "end": match.end()}
+                found.append(entity | {"label": label, "value": value})
+    kept = []
+    for entity in sorted(found, key=lambda e: e["start"] - e["end"]):
+        if all(
+            e["end"] <= entity["start"] or entity["end"] <= e["start"] for e in kept
+        ):
+            kept.append(entity)
+    return sorted(kept, key=lambda e: e["start"])
+
+
+# %% role="wrong" exercise="entities" misconception="One pattern for all, with names and digits as they come" caught="check" says="'UA': 'EWR'"
+def entities(text, carriers, airports):
+    names = "|".join(sorted(airports, key=len, reverse=True))
+    pattern = (
+        rf"\b(?:(?P<airport>{names})|(?P<tag>0\d{{9}})"
+        rf"|(?P<flight>(?:{'|'.join(map(re.escape, carriers))})[\s-]?[1-9]\d{{0,3}}))\b"
+    )
+    found = []
+    for match in re.finditer(pattern, text):
+        value = airports.get(match[0], re.sub(r"[\s-]", "", match[0]))
+        entity = {"start": match.start(), "end": match.end()}
+        found.append(entity | {"label": match.lastgroup, "value": value})
+    return found
+
+
 # %%
 codes = {name: code for name, code in AIRPORTS.items() if name == code}
 for label in ("flight", "airport", "tag"):
@@ -1224,15 +1433,18 @@ def by_model(text):
 
 
 def by_list(text):
-    return {m.span() for name in told for m in re.finditer(rf"\b{name}\b", text)}
+    return {
+        m.span() for name in told for m in re.finditer(rf"\b{re.escape(name)}\b", text)
+    }
 
 
 for title, find_names in [("the list", by_list), ("the model", by_model)]:
     pairs = [(true_airports(c), find_names(c["text"])) for c in test]
     right = sum(len(true & found) for true, found in pairs)
     recall = right / sum(len(true) for true, _ in pairs)
-    precision = right / max(1, sum(len(found) for _, found in pairs))
-    print(f"{title}: precision {precision:.1f}, recall {recall:.1f}")
+    count = sum(len(found) for _, found in pairs)
+    precision = f"{right / count:.1f}" if count else "none, as nothing is found"
+    print(f"{title}: recall {recall:.1f}, precision {precision}")
 
 # %% [markdown]
 # The list finds none, of course. The model finds most by what stands around them, and calls some words airports that are none. So both are used: the list for what is known, the model to
@@ -1242,7 +1454,7 @@ for title, find_names in [("the list", by_list), ("the model", by_model)]:
 # ## Topics nobody named
 #
 # *Topic modelling* groups words that occur together, without labels. Here NMF splits the table of comments and words into two small ones: comments by topics, and topics by
-# words. The comments have known aspects, so its worth can be measured: *normalised mutual information* is 0 for chance and 1 for the same grouping.
+# words. The comments have known aspects, so its worth can be measured: *adjusted mutual information* is about 0 for chance, whatever the number of topics, and 1 for the same grouping.
 #
 # **Predict:** how well do five topics meet the five aspects?
 
@@ -1255,13 +1467,15 @@ words = vectors.get_feature_names_out()
 for k in (5, 15):
     model = NMF(k, init="nndsvd", max_iter=3000, random_state=0)
     topic = model.fit_transform(table).argmax(1)
-    nmi = normalized_mutual_info_score([c["aspects"][0] for c in plain], topic)
-    print(f"{k} topics: NMI with the aspects {nmi:.2f}; the first two:")
-    for row in model.components_[:2]:
-        print("   ", *words[row > row.max() / 2])  # those with much weight
+    ami = adjusted_mutual_info_score([c["aspects"][0] for c in plain], topic)
+    print(f"{k} topics: AMI with the aspects {ami:.2f}; the clear ones:")
+    for row in model.components_:
+        much = row > row.max() * 2 / 3
+        if row[~much].max() < row.max() / 3:  # no word in between
+            print("   ", *words[much])
 
 # %% [markdown]
-# A topic is a sentence that many used, not an aspect that you care for. Topic models are for looking around in a corpus. What you report needs labels, and a classifier.
+# The clear topics are sentences that many used (*A handler ran after us with the teddy bear*), not aspects that you care for; the others mix several. Topic models are for looking around in a corpus. What you report needs labels, and a classifier.
 
 # %% [markdown] topics=["7.2-5.3"]
 # ## The score that was too good
@@ -1290,8 +1504,8 @@ mixed = [COMMENTS[n] for n in order]
 print(f"lexicon {lexicon:.2f}, linear model {accuracy(mixed[:1350], mixed[1350:]):.3f}")
 
 # %% [markdown]
-# Nobody reaches 1.000 on sarcasm. The same sentences stand on both sides, with other flights and other typos: the model has read the answers. Real corpora are the same: retweets, templates,
-# quoted mails, one author's habits. You must find what is nearly equal before you split.
+# Be suspicious: some comments are sarcastic (*Delicious, if you like cardboard*), and nobody reaches 1.000 on these. The same sentences stand on both sides, with other flights and other typos: the model has read the answers. Real corpora
+# are the same: retweets, templates, quoted mails, one author's habits. You must find what is nearly equal before you split.
 
 # %% [markdown] role="task" exercise="groups" points=3 topics=["7.2-5.3"]
 # ### Nearly the same
@@ -1339,6 +1553,8 @@ with lab.check("groups") as answer:
         (["aaaa", "aaaaaaaa", "ab", "ab", ""], 1.0, [0, 0, 1, 2, 3]),
         (["one bag", "two seats", "one bags", "two seat", "no"], 0.6, [0, 1, 0, 1, 2]),
         (["abcd", "cdef", "xabcd", "bcdef", "abcdef"], 0.5, [0, 0, 0, 0, 0]),
+        (["abcde", "abcdx"], 0.6, [0, 1]),
+        (["STRASSE", "straße"], 0.9, [0, 0]),
         ([], 0.5, []),
     ]:
         answer.equal(
@@ -1490,8 +1706,44 @@ def groups(sentences, limit):
     return [numbers[each] for each in group]
 
 
+# %% role="wrong" exercise="groups" misconception="Dice and Jaccard are the same" caught="check" says="'abcdx'] with limit 0.6"
+def groups(sentences, limit):
+    grams = []
+    for sentence in sentences:
+        text = sentence.casefold()
+        grams.append({text[at : at + 3] for at in range(len(text) - 2)})
+    group = list(range(len(sentences)))
+    for a, mine in enumerate(grams):
+        for b in range(a):
+            both = len(mine & grams[b])
+            if both and 2 * both >= limit * (len(mine) + len(grams[b])):
+                old, new = group[a], group[b]
+                group = [new if each == old else each for each in group]
+    numbers = {each: number for number, each in enumerate(dict.fromkeys(group))}
+    return [numbers[each] for each in group]
+
+
+# %% role="wrong" exercise="groups" misconception="lower() is enough to compare" caught="check" says="STRASSE"
+def groups(sentences, limit):
+    grams = []
+    for sentence in sentences:
+        text = sentence.lower()
+        grams.append({text[at : at + 3] for at in range(len(text) - 2)})
+    group = list(range(len(sentences)))
+    for a, mine in enumerate(grams):
+        for b in range(a):
+            both = len(mine & grams[b])
+            if both and both >= limit * len(mine | grams[b]):
+                old, new = group[a], group[b]
+                group = [new if each == old else each for each in group]
+    numbers = {each: number for number, each in enumerate(dict.fromkeys(group))}
+    return [numbers[each] for each in group]
+
+
 # %% [markdown]
-# Now the split, in four *folds*: cut comments into sentences, leave out those with a flight's number, group the rest, and hold out each quarter of the groups in turn. A comment with sentences on both sides is in neither part.
+# Now the split, in four *folds*: cut comments into sentences, leave out those with digits, group the rest, and hold out each quarter of the groups in turn. A comment with sentences on both sides is in neither part.
+#
+# The 120 sentences become 121 groups: the cut makes two of two of them (*Such charming people: I was told to read the sign*), and one has a digit.
 
 # %%
 parts = {
@@ -1503,28 +1755,44 @@ parts = {
     for c in COMMENTS
 }
 distinct = sorted({part for several in parts.values() for part in several})
-number = dict(zip(distinct, groups(distinct, 0.6) or range(len(distinct)), strict=True))
-print(f"{len(distinct)} sentences in {len({*number.values()})} groups")
-scores = []
-for fold in range(4):
-    train, test = [], []
+group = groups(distinct, 0.6)
+if group is None:
+    print("not started")
+else:
+    number, scores = dict(zip(distinct, group, strict=True)), []
+    print(f"{len(distinct)} sentences in {len({*group})} groups")
+    for fold in range(4):
+        train, test = [], []
+        for comment in COMMENTS:
+            sides = {number[part] % 4 == fold for part in parts[comment["comment"]]}
+            if len(sides) == 1:
+                (test if sides.pop() else train).append(comment)
+        score = accuracy(train, test)
+        scores.append(score)
+        print(f"fold {fold}: {len(train)} to train, {len(test)} to test, {score:.2f}")
+    print(f"mean accuracy {np.mean(scores):.2f}")
+    moods = {}  # for each word, the moods of the groups that hold it
     for comment in COMMENTS:
-        sides = {number[part] % 4 == fold for part in parts[comment["comment"]]}
-        if len(sides) == 1:
-            (test if sides.pop() else train).append(comment)
-    scores.append(accuracy(train, test))
-    print(f"fold {fold}: {len(train)} to train, {len(test)} to test, {scores[-1]:.2f}")
-print(f"mean accuracy {np.mean(scores):.2f}")
+        for part in parts[comment["comment"]]:
+            for word in re.findall(r"\w+", part.lower()):
+                moods.setdefault(word, {})[number[part]] = comment["polarity"]
+    two = [len({*each.values()}) for each in moods.values() if len(each) == 2]
+    print(
+        f"of {len(two)} words in two groups, {two.count(2)} are in praise and in blame"
+    )
 
 # %% [markdown]
-# The honest score is no better than a coin's, for the lexicon as well as for the model: 120 sentences are too few to learn what anger sounds like. The cure is more authors, not a larger model. A
-# transformer does not help here either: its loading code is below, for a machine with a network and the layer `torch`; read its score on both splits.
+# The honest score is below a coin, and the lexicon's 0.50 over all comments *is* a coin. One reason is in the last line: a word that stands in one other sentence stands, more often
+# than not, in one of the other mood. 120 sentences are too few to learn what anger sounds like. Look for more authors before you look for a larger model.
+#
+# A transformer may not help either: in the lab *Transformers: load, fine-tune, fuse* one is fine-tuned on such a split, and does not beat the answer "always bad". Another one, which others
+# have fine-tuned on reviews of films, runs on a machine with a network and the layer `torch`. It has not seen these comments, so score it on all of them, as the lexicon:
 #
 # ```python
 # from transformers import pipeline
 #
 # classify = pipeline("text-classification", model="distilbert/distilbert-base-uncased-finetuned-sst-2-english")
-# classify([comment["text"] for comment in test], batch_size=32, truncation=True)
+# classify(TEXTS, batch_size=32, truncation=True)
 # ```
 
 # %% [markdown]
