@@ -11,6 +11,7 @@ import dataclasses
 import gc
 import importlib
 import json
+import logging
 import os
 import pathlib
 import select
@@ -209,9 +210,11 @@ def _warm_up(plan: dict[str, Any]) -> Any:
     else:
         # Libraries ask for the shell when they are imported, so it comes first.
         warm = importlib.import_module(plan["child"]).make_shell()
+    logging.disable(logging.WARNING)  # what a library says when it is imported is no one's here
     for name in plan["imports"]:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    logging.disable(logging.NOTSET)
     if "matplotlib.pyplot" in sys.modules:
         import matplotlib.pyplot as plt
 
