@@ -142,7 +142,7 @@ def grade(
 @course.command()
 @click.argument("module", default="")
 def test(module: str) -> None:
-    """Run every test, or those of one MODULE or MODULE/LAB."""
+    """Run every test, or those of one MODULE or MODULE/LAB; a number will do: 04-3, 04-3/07."""
     from grader.testing import run
 
     sys.exit(run(module))

@@ -104,13 +104,24 @@ class LabSource:
 
 
 def sources(module: str = "") -> list[pathlib.Path]:
-    """The sources of all labs, or of one module, in the guide's order."""
+    """The sources of all labs, of a module or of one lab, in the guide's order.
+
+    A name's number is enough: ``04-3`` is ``04-3-processing``, ``04-3/07`` its seventh lab, and
+    ``04`` the modules of a chapter. Raises :class:`~labkit.errors.CourseError` where there is none.
+    """
     found = sorted(CURRICULUM.glob("[0-9]*/[0-9]*.py"))
-    chosen = [path for path in found if module in ("", path.parent.name, _lab_name(path))]
+    chosen = [path for path in found if _is_named(_lab_name(path), module)]
     if not chosen:
-        names = sorted({path.parent.name for path in found} | {_lab_name(path) for path in found})
+        inside = [path for path in found if _is_named(_lab_name(path), module.partition("/")[0])]
+        names = [path.stem for path in inside] or sorted({path.parent.name for path in found})
         raise CourseError(f"There is no module or lab {module!r}; there are {', '.join(names)}.")
     return chosen
+
+
+def _is_named(lab: str, wanted: str) -> bool:
+    names, parts = lab.split("/"), wanted.split("/") if wanted else []
+    pairs = zip(names, parts, strict=False)
+    return len(parts) <= len(names) and all(f"{name}-".startswith(f"{p}-") for name, p in pairs)
 
 
 def read_source(path: pathlib.Path) -> LabSource:

@@ -10,7 +10,8 @@ from conftest import chosen_labs
 
 from grader.gate import check_files, check_lab
 from grader.reference import execute, make_reference, to_text
-from grader.source import ROOT, SourceError, read_source
+from grader.source import ROOT, SourceError, read_source, sources
+from labkit.errors import CourseError
 
 LABS = chosen_labs()
 
@@ -359,3 +360,16 @@ def test_a_teacher_opens_and_saves_a_source_as_a_notebook(lab, clone):
     assert b"# One more line.\n" in (clone / path).read_bytes()
     assert read_source(clone / path).points == lab.points
     (clone / path).write_bytes(before)
+
+
+def test_a_number_names_a_module_or_a_lab():
+    def named(wanted):
+        return [f"{path.parent.name}/{path.stem}" for path in sources(wanted)]
+
+    assert named("04-3") == named("04-3-processing") != []
+    assert named("04") == named("04-1") + named("04-3")
+    assert named("04-3/07") == named("04-3-processing/07-spark") == ["04-3-processing/07-spark"]
+    with pytest.raises(CourseError, match="there are 04-1-ingestion, 04-3-processing"):
+        sources("04-2")
+    with pytest.raises(CourseError, match="'04-1/99'; there are 01-file-formats, 02-"):
+        sources("04-1/99")
