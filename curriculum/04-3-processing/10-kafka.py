@@ -972,6 +972,8 @@ with lab.check("compact") as answer:
             4,
             [(2, "N1", "", None), (4, "N1", "A1", None)],
         ),
+        ([(0, "N1", "A1", None), (3, "N1", None, 99)], 5, []),
+        ([(1, "N1", None, 0), (6, "N1", None, 99)], 5, [(6, "N1", None, 99)]),
     ]:
         answer.equal(
             answer.call(
@@ -1045,6 +1047,22 @@ def compact(log, active, now, keep):
         if message["value"] is None and message["until"] is None:
             message["until"] = now + keep
         if message["value"] is not None or message["until"] > now:
+            left.append(message)
+    return left + [m for m in log if m["offset"] >= active]
+
+
+# %% role="wrong" exercise="compact" misconception="What has expired goes first" caught="check" says="(0, 'N1', 'A1', None), (3"
+def compact(log, active, now, keep):
+    def expired(message):
+        return message["until"] is not None and message["until"] <= now
+
+    old = [m for m in log if m["offset"] < active and not expired(m)]
+    last = {m["key"]: m["offset"] for m in old}
+    left = []
+    for message in old:
+        if message["offset"] == last[message["key"]]:
+            if message["value"] is None and message["until"] is None:
+                message = message | {"until": now + keep}
             left.append(message)
     return left + [m for m in log if m["offset"] >= active]
 

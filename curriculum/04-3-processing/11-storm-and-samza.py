@@ -1132,6 +1132,8 @@ with lab.check("resume") as answer:
         ),
         ("EWR EWR/close EWR", "EWR=1 EWR EWR=1", (1, 1), True, "EWR=1", "EWR=1"),
         ("LGA LGA", "LGA=1 LGA=2", (2, 2), True, "LGA=2", "LGA=2"),
+        ("JFK JFK JFK", "JFK=2 JFK=3", (2, 1), True, "JFK=2", "JFK=3"),
+        ("JFK JFK/landed", "JFK=1 JFK=2", (1, 1), True, "JFK=1", "JFK=2"),
     ]:
         messages = [[*text.split("/"), "departed"][:2] for text in inputs.split()]
         log = []
@@ -1222,6 +1224,22 @@ def resume(inputs, changelog, checkpoint, tied):
         if text == "close":
             del store[key]
     return {"restored": restored, "store": dict(store)}
+
+
+# %% role="wrong" exercise="resume" misconception="The offset of the input is that of the changelog too" caught="check" says="{'input': 2, 'changelog': 1}"
+def resume(inputs, changelog, checkpoint, tied):
+    done = checkpoint["input"] if checkpoint else 0
+    store = {}
+    for key, count in changelog[:done] if tied else changelog:
+        store[key] = count
+    store = {key: count for key, count in store.items() if count is not None}
+    restored = dict(store)
+    for key, text in inputs[done:]:
+        if text == "close":
+            store.pop(key, None)
+        else:
+            store[key] = store.get(key, 0) + 1
+    return {"restored": restored, "store": store}
 
 
 # %% role="wrong" exercise="resume" misconception="A tombstone is a count of nothing" caught="check" says="'EWR': None"

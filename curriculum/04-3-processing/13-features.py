@@ -186,6 +186,18 @@ with lab.check("history") as answer:
             key=["id"],
             asked=f"the flights of {origin} as known before {moment}",
         )
+    queries = pd.DataFrame({"id": ["p", "q", "r"], "origin": "EWR"})
+    queries["moment"] = [201, 150, 201]
+    answer.same_rows(
+        answer.call("history", messages[::-1], queries),
+        [
+            {"id": "p", "flights": 3, "mean": 47 / 3},
+            {"id": "q", "flights": 2, "mean": 5},
+            {"id": "r", "flights": 3, "mean": 47 / 3},
+        ],
+        key=["id"],
+        asked="the flights of EWR as known before 201, 150 and 201 (p, q, r), with the messages in reverse order",
+    )
 
 # %% role="hidden" exercise="history"
 with lab.check("history", hidden=True) as answer:
@@ -258,6 +270,18 @@ def history(messages, queries):
 # %% [markdown] role="equivalent" exercise="history" reason="a relation is a table too, and the check reads it"
 # - """).df()
 # + """)
+
+
+# %% role="wrong" exercise="history" misconception="The last row is the last version" caught="check" says="in reverse order"
+def history(messages, queries):
+    rows = []
+    for query in queries.itertuples():
+        known = messages[messages["known"] < query.moment]
+        known = known.drop_duplicates("flight", keep="last")
+        mine = known[known["origin"] == query.origin]
+        mine = mine[mine["left"] >= query.moment - 120]
+        rows.append((query.id, len(mine), mine["delay"].mean()))
+    return pd.DataFrame(rows, columns=["id", "flights", "mean"])
 
 
 # %% role="wrong" exercise="history" misconception="What has left is known" caught="check" says="known before 105"

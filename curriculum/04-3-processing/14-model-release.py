@@ -542,9 +542,9 @@ with lab.check("publish") as answer:
         model = dict(reversed(model.items()))
         got = answer.call("crash", 1, folder, model, info)
         answer.true(
-            got != "outage",
-            asked="no file written for a version that is there",
-            found="an outage at the first file",
+            got not in ("outage", None),
+            asked="the version, and no file written, where it is there already",
+            found=got or "None",
         )
 
 # %% role="hidden" exercise="publish"
@@ -605,6 +605,21 @@ def publish(folder, model, info):
 # %% [markdown] role="equivalent" exercise="publish" reason="both places are on one disk, where a rename is whole"
 # - final, work = Path(folder, version), Path(folder, f".{version}")
 # + final, work = Path(folder, version), Path(f".{version}")
+
+
+# %% role="wrong" exercise="publish" misconception="Where nothing is to do, nothing is to say" caught="check" says="where it is there already"
+def publish(folder, model, info):
+    text = json.dumps({"model": model, "info": info}, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    final, work = Path(folder, digest[:12]), Path(folder, f".{digest[:12]}")
+    if final.exists():
+        return None
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    write(work / "model.json", text)
+    write(work / "manifest.json", json.dumps({"sha256": digest}))
+    work.rename(final)
+    return digest[:12]
 
 
 # %% role="wrong" exercise="publish" misconception="A version is visible from its first file on" caught="check" says="visible files after an outage"
