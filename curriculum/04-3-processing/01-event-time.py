@@ -515,7 +515,7 @@ picture(
 
 # %% [markdown]
 # Each airport writes to its own *partition*. One may be slower than the others, so the watermark of all is the
-# *smallest* of theirs. A silent one holds back all; so an engine calls it *idle* after a while, and does without it.
+# *smallest* of theirs. A silent one holds back all; so an engine can be told to call it *idle* after a while, and to do without it.
 
 # %% [markdown] role="task" exercise="watermarks" points=3 topics=["4.3-1"]
 # ### A watermark for several sources

@@ -139,7 +139,7 @@ for mode in ("accumulating", "discarding"):
 #
 # Example: the three panes above give 10 departures, in both modes.
 #
-# Why: who adds up accumulating panes doubles the traffic, on busy days most.
+# Why: who adds up accumulating panes counts the traffic twice.
 
 
 # %% role="answer" exercise="totals"
@@ -680,7 +680,7 @@ for event in FIRST[:120]:
 # - Save when `EVERY` events of the log are done, twice as many, and so on (20, 40, …), and at the end. After a
 #   crash at most `EVERY` events are processed again.
 #
-# Why: this is all that "exactly once" means.
+# Why: this is what "exactly once" means, with a sink that may be written twice.
 
 
 # %%

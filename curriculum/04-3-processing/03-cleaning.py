@@ -1029,7 +1029,7 @@ def status(messages):
 # %% [markdown] topics=["4.3-2"]
 # ## Strange is not wrong
 #
-# *Can* it be? Physics says. Is it *usual*? That needs a yardstick that outliers do not bend.
+# *Can* it be? A limit says, from physics and experience. Is it *usual*? That needs a yardstick that outliers do not bend.
 #
 # **Predict:** how many winds at Newark are over three standard deviations from the mean, with the broken row and
 # without?

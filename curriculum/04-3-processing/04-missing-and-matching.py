@@ -504,7 +504,7 @@ def impute(train, test):
 # %% [markdown] topics=["4.3-2"]
 # ## One aircraft, many spellings
 #
-# A mechanic writes `n-725 mq`, the registry `N725MQ`. A popular mend takes the most similar name.
+# A mechanic writes `n-711 mq`, the registry `N711MQ`. A popular mend takes the most similar name.
 #
 # **Predict:** of 3,322 aircraft, how many have a sister whose tail number differs in one character?
 

@@ -851,7 +851,7 @@ picture(
 # | Tool | Takes |
 # |---|---|
 # | pandas | what fits into memory, several times |
-# | Polars, DuckDB | one machine, larger than memory |
+# | Polars, DuckDB | one machine (in their open-source form), larger than memory |
 # | Dask | pandas' and numpy's code in parts, one machine or some |
 # | Spark | SQL and tables on many machines |
 # | Flink; Beam, which runs on it and others | streams without an end, on many machines |
@@ -865,7 +865,7 @@ picture(
 # - `combine(parts)`: one such table for a list of them, again one row for each carrier; it may be combined again
 # - `finish(part)`: a table with `carrier`, `flights` (how many delays are known), `mean` and `std`
 #
-# The result must be that of the whole table, however it was cut. `std` is the sample standard deviation,
+# The result must be that of the whole table, but for the last digits of floats, however it was cut. `std` is the sample standard deviation,
 # `sqrt((q - s*s/n) / (n - 1))` for count n, sum s, sum of squares q. Without a known delay, `flights` is 0;
 # what cannot be computed is missing.
 #

@@ -611,7 +611,7 @@ for name, other in {
 #
 # The plan must hold no shuffle, and no flight may be read before somebody computes the result.
 #
-# Why: a shuffle is what most Dask programs die of.
+# Why: a shuffle moves every row, and needs memory for them.
 
 
 # %%
@@ -1141,7 +1141,7 @@ def year(folder):
 # %% [markdown] topics=["4.3-3"]
 # ## When Dask loses
 #
-# Each task costs about a millisecond before it does anything.
+# Each task costs some time before it does anything: a fifth of a millisecond with threads, a millisecond on a cluster.
 #
 # **Predict:** the mean delay of each carrier, by pandas and by Dask in 1, 12 and 300 partitions. Which wins?
 

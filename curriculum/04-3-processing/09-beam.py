@@ -832,7 +832,7 @@ with dask_cluster() as cluster:
 #
 # Flink's and Samza's runners cannot be had here: the job server for Flink takes jobs from every machine of the network,
 # and Samza's is not published for this Beam. With Docker, start the image `apache/beam_flink1.19_job_server` and give
-# `PortableRunner`. Prism, Beam's newer local runner, fetches a program from outside the package registries.
+# `PortableRunner` its job endpoint. Prism, Beam's newer local runner, fetches a program from outside the package registries.
 
 # %% [markdown] topics=["4.3-4", "4.3-3.3"]
 # ## A stream that follows a script

@@ -653,7 +653,7 @@ def handover(worker, revoked):
 # %% [markdown] topics=["4.3-4.1", "4.3-4"]
 # ## How far behind
 #
-# The *lag* of a group is what it still has to read: for each partition, from its committed offset to the end.
+# The *lag* of a group is what it still has to read. Tools compute it for each partition as the end less the committed offset.
 #
 # Kafka deletes old messages, read or not (*retention*); then the partition *begins* later. A group that was away too
 # long goes on at the beginning (with `auto_offset_reset="earliest"`), and nobody tells you.

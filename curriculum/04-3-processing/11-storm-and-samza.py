@@ -456,8 +456,8 @@ print(len(set(lines)), "departures were acked")
 print("the counter says", (HOME / "count").read_text().split()[-1])
 
 # %% [markdown]
-# Nothing was lost, and four departures count twice. The spout needs two more things in production: a limit on what is on its way (Storm's `topology.max.spout.pending`), and an end for a message that fails always. Storm has no
-# answer to the second: a *poison* message goes round for ever.
+# Nothing was lost, and four departures count twice. The spout needs two more things in production: a limit on what is on its way (Storm's `topology.max.spout.pending`), and an end for a message that fails always. Storm leaves
+# the second to the spout (its Kafka spout has `maxRetries`). A spout without one sends a *poison* message round for ever.
 
 # %% [markdown] role="task" exercise="spout" points=3 topics=["4.3-4.2"]
 # ### A spout that keeps its word
@@ -1307,7 +1307,7 @@ def resume(inputs, changelog, checkpoint, tied):
 # %% [markdown] topics=["4.3-4.2", "4.3-4.3", "4.3-4"]
 # ## One step, two engines
 #
-# Both engines have windows in their higher layers. Here you use the lowest one: a message, and a place to keep things. All streams were written so before Beam's model; it fits both engines, if the step does not know where its state lies.
+# Both engines have windows in their higher layers. Here you use the lowest one: a message, and a place to keep things. Many streams were written so before Beam's model; it fits both engines, if the step does not know where its state lies.
 
 # %% [markdown] role="task" exercise="step" points=4 topics=["4.3-4", "4.3-4.2", "4.3-4.3"]
 # ### The board, a message at a time

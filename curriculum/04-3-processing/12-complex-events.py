@@ -67,8 +67,8 @@ print(len(MARCH), "departures in March, for example", MARCH[0])
 # *Complex event processing* (CEP) looks for *patterns*: several events of one *key*, in an order, within a time. No event
 # is wrong by itself.
 #
-# An aircraft that leaves New York cannot leave it again before it has flown there and back. `away` is twice its time in the air: the
-# least that it takes.
+# An aircraft that leaves New York cannot leave it again before it has flown there and back. `away` is twice its time in the air: about
+# the least that it takes, for winds that help one way hinder the other.
 #
 # **Predict:** how many of 28,000 departures of March are impossible?
 
@@ -95,7 +95,7 @@ for first, second in sorted(impossible, key=lambda p: p[1]["time"] - p[0]["time"
 print(len({event["tail"] for event in MARCH}), "aircraft are remembered")
 
 # %% [markdown]
-# Somebody swapped two aircraft, and one message kept the planned tail number. Maintenance counts its hours by that number.
+# Perhaps somebody swapped two aircraft, and one message kept the planned tail number. Maintenance counts its hours by that number.
 #
 # The loop is a *state machine* for each aircraft: at home, or away until a time. It has one fault: it remembers each aircraft for ever.
 # Keys come and go, so state must be bounded by *time*.

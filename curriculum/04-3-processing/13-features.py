@@ -96,8 +96,8 @@ for name, rows in {"notebook": notebook.loc[sample.index], "live": live}.items()
     print(f"{name:<9} AUC {auc:.2f}")
 
 # %% [markdown]
-# The hour's mean contains the flight itself and its neighbours; an hour before, none of them has left. Live, the best
-# stand-in is the mean of the day so far. Such a column is a *leak*: knowledge in training
+# The hour's mean contains the flight itself and its neighbours; an hour before, hardly one of them has left. Live, you have to make do
+# with another column, the mean of the day so far. Such a column is a *leak*: knowledge in training
 # that the moment of prediction lacks. The notebook's test rows have it too.
 #
 # | Time | Question |
@@ -997,7 +997,7 @@ def leaks(table):
 
 
 # %% [markdown]
-# Fifteen flights of a real day. Landing and air time are from the same data, in the same minutes.
+# Fifteen flights of a real day. `landed` is `left` and the time in the air, without the taxiing.
 
 # %%
 rows = dataset("flights").frame()
