@@ -53,25 +53,10 @@ class DuckDBSpatial(Service):
         """A :class:`Database` on the service's file."""
         return Database(self)
 
-    def query(self, query: str, tables: dict[str, pd.DataFrame]) -> pd.DataFrame | None:
-        """Run the statements in a process; see :meth:`Database.sql`."""
-        import pandas as pd
-
-        folder = self.folder / "query"
-        shutil.rmtree(folder, ignore_errors=True)
-        self.write("query/query.sql", query)
-        for name, frame in tables.items():
-            frame.to_parquet(folder / f"{name}.parquet", index=False)
-        program = [self.path(PythonEnv) / "bin" / "python", "-c", PROGRAM]
-        self.call(
-            Command([*program, folder, f"{self.memory_mb // 2}MB"]), what="did not run the query"
-        )
-        result = folder / "result"
-        return pd.read_parquet(result) if result.exists() else None
-
     def ready(self) -> bool:
         """The extension is loaded, and knows a point."""
-        return self.query("SELECT ST_AsText(ST_Point(1, 2)) AS t", {}).t.tolist() == ["POINT (1 2)"]
+        point = self.client().sql("SELECT ST_AsText(ST_Point(1, 2)) AS t")
+        return point.t.tolist() == ["POINT (1 2)"]
 
     def check(self) -> None:
         """A join by a predicate, an R-tree that is used, and metres on the ellipsoid."""
@@ -107,4 +92,16 @@ class Database:
         Raises:
             CourseError: the database refuses a statement; the message has its words.
         """
-        return self._service.query(query, tables)
+        import pandas as pd
+
+        service = self._service
+        folder = service.folder / "query"
+        shutil.rmtree(folder, ignore_errors=True)
+        service.write("query/query.sql", query)
+        for name, frame in tables.items():
+            frame.to_parquet(folder / f"{name}.parquet", index=False)
+        python = service.path(PythonEnv) / "bin" / "python"
+        command = Command([python, "-c", PROGRAM, folder, f"{service.memory_mb // 2}MB"])
+        service.call(command, what="did not run the query")
+        result = folder / "result"
+        return pd.read_parquet(result) if result.exists() else None
