@@ -9,6 +9,8 @@ import time
 
 import psutil
 
+from labkit.services.supervisor import in_parents_memory
+
 
 class Peak:
     """The largest memory of a process and its children, sampled while the block runs.
@@ -45,9 +47,12 @@ class Peak:
 def share(process: psutil.Process) -> int:
     """Bytes of proportional set size (PSS), so that pages that processes share count once.
 
-    Resident size where the system has no PSS; 0 for a process that has ended.
+    Resident size where the system has no PSS; 0 for a process that has ended, or has no memory
+    of its own yet.
     """
     try:
+        if in_parents_memory(process):
+            return 0
         lines = pathlib.Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
         return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
     except FileNotFoundError:
@@ -55,5 +60,5 @@ def share(process: psutil.Process) -> int:
             return 0 if psutil.LINUX else process.memory_info().rss
         except psutil.Error:
             return 0
-    except OSError:  # it has just ended
+    except (OSError, psutil.Error):  # it has just ended
         return 0

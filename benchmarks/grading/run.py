@@ -26,6 +26,8 @@ from dataclasses import dataclass
 
 import psutil
 
+from grader.memory import share
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 MODULE = "04-1-benchmark"
@@ -280,14 +282,10 @@ def _own_seconds(pid: int) -> float:
 
 def _memory(pid: int) -> int:
     """Megabytes of a process and its descendants, pages that forks share counted once."""
-    kilobytes, family = 0, [pid]
-    for member in family:
-        with contextlib.suppress(OSError, ValueError, StopIteration):
-            for task in pathlib.Path(f"/proc/{member}/task").iterdir():
-                family += map(int, (task / "children").read_text().split())
-            lines = pathlib.Path(f"/proc/{member}/smaps_rollup").read_text().splitlines()
-            kilobytes += int(next(line for line in lines if line.startswith("Pss:")).split()[1])
-    return kilobytes // 1024
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        return sum(map(share, [process, *process.children(recursive=True)])) // 2**20
+    return 0
 
 
 def _outputs(course: pathlib.Path, lab: str) -> dict[tuple[str, str], list]:

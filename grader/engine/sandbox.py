@@ -27,7 +27,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+import psutil
+
 from grader.engine import confine
+from grader.memory import share
 
 LINUX = sys.platform == "linux"
 #: All layers, for a caller who requires each of them.
@@ -191,14 +194,13 @@ def _usage(process: int, limit_mb: int) -> tuple[int, float]:
     memory = pages * resource.getpagesize() // 2**20
     if memory > limit_mb:
         # Forks share pages, which the quick sum counts once for each: count exactly before killing.
-        memory = sum(map(_proportional_mb, family))
+        memory = sum(map(_exactly, family)) // 2**20
     return memory, ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _proportional_mb(pid: int) -> int:
-    with contextlib.suppress(OSError, StopIteration, ValueError):
-        lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) // 1024
+def _exactly(pid: int) -> int:
+    with contextlib.suppress(psutil.Error):
+        return share(psutil.Process(pid))
     return 0
 
 

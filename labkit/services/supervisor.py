@@ -13,6 +13,7 @@ import ctypes
 import json
 import os
 import pathlib
+import platform
 import pwd
 import selectors
 import shutil
@@ -37,6 +38,7 @@ NOT_AS_ROOT = (
 )
 _PR_SET_PDEATHSIG, _PR_SET_SECUREBITS, _PR_SET_CHILD_SUBREAPER, _PR_CAP_AMBIENT = 1, 28, 36, 47
 _NO_SETUID_FIXUP, _CAP_DAC_OVERRIDE, _IPC_RMID = 1 << 2, 1, 0
+_KCMP, _KCMP_VM = {"x86_64": 312, "aarch64": 272}.get(platform.machine()), 1
 _libc = ctypes.CDLL(None, use_errno=True)
 Process = psutil.Process
 
@@ -244,9 +246,20 @@ class Keeper:
                 due = time.monotonic() + max(0.5, 20 * (time.thread_time() - begun))
 
 
+def in_parents_memory(process: Process) -> bool:
+    """Whether a process has no memory of its own yet: a JVM's child, between vfork and exec.
+
+    Proportional size counts such memory twice. False where the kernel does not tell (kcmp(2)).
+    """
+    pair = process.pid, process.ppid()
+    return LINUX and _KCMP is not None and _libc.syscall(_KCMP, *pair, _KCMP_VM, 0, 0) == 0
+
+
 def _megabytes(process: Process, shared: bool) -> int:
     try:
         if shared and LINUX:  # forks share pages, which the resident size counts once for each
+            if in_parents_memory(process):
+                return 0
             return process.memory_full_info().pss // 2**20
         return process.memory_info().rss // 2**20
     except psutil.Error:
