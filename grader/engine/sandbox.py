@@ -27,10 +27,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-import psutil
-
 from grader.engine import confine
-from grader.memory import share
 
 LINUX = sys.platform == "linux"
 #: All layers, for a caller who requires each of them.
@@ -199,6 +196,11 @@ def _usage(process: int, limit_mb: int) -> tuple[int, float]:
 
 
 def _exactly(pid: int) -> int:
+    # Brings the labs' libraries along, which a kernel that only starts does not need.
+    import psutil
+
+    from grader.memory import share
+
     with contextlib.suppress(psutil.Error):
         return share(psutil.Process(pid))
     return 0
