@@ -211,7 +211,7 @@ def _warm_up(plan: dict[str, Any]) -> Any:
         # Libraries ask for the shell when they are imported, so it comes first.
         warm = importlib.import_module(plan["child"]).make_shell()
     logging.disable(logging.WARNING)  # what a library says when it is imported is no one's here
-    for name in plan["imports"]:
+    for name in [*plan["imports"], *(["pyarrow.parquet"] if _meets_tables(plan) else [])]:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     logging.disable(logging.NOTSET)
@@ -228,6 +228,12 @@ def _warm_up(plan: dict[str, Any]) -> Any:
     if plan["kind"] == "judge" and _stays_single(warm.run):
         warm.run()
     return warm
+
+
+def _meets_tables(plan: dict[str, Any]) -> bool:
+    """Whether answers may cross as tables: a lab with data, or with a library beside Python's."""
+    own = {"labkit", *sys.stdlib_module_names}
+    return bool(plan["datasets"]) or any(n.split(".")[0] not in own for n in plan["imports"])
 
 
 def _stays_single(run: Callable[[], None]) -> bool:

@@ -12,11 +12,12 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from labkit.check.wire import Opaque
+
+if TYPE_CHECKING:  # a table brings pyarrow along; a process that meets none never imports it
+    import pyarrow as pa
 
 #: What libraries call the one zone: DuckDB says Etc/UTC, ISO 8601 says +00:00.
 UTC_NAMES = ("UTC", "Etc/UTC", "+00:00", "Z", "GMT", "Etc/GMT", "utc")
@@ -24,8 +25,10 @@ UTC_NAMES = ("UTC", "Etc/UTC", "+00:00", "Z", "GMT", "Etc/GMT", "utc")
 
 def as_table(value: Any) -> pa.Table | str:
     """``value`` as an Arrow table, or a text that says what was found in its place."""
-    if isinstance(value, pa.Table):
+    if _is_arrow(value, "Table"):
         return value
+    import pyarrow as pa
+
     if type(value).__module__.split(".")[0] == "pandas" and hasattr(value, "columns"):
         return pa.Table.from_pandas(value, preserve_index=False)
     if isinstance(value, list) and all(isinstance(row, dict) for row in value):
@@ -37,13 +40,17 @@ def as_table(value: Any) -> pa.Table | str:
     return found(value)
 
 
+def _is_arrow(value: Any, name: str) -> bool:
+    return type(value).__module__.split(".")[0] == "pyarrow" and type(value).__name__ == name
+
+
 def found(value: Any) -> str:
     """A short text for a value of any kind."""
     if value is None:
         return "nothing (did the function return a value?)"
     if isinstance(value, Opaque):
         return str(value)
-    if isinstance(value, pa.Table):
+    if _is_arrow(value, "Table"):
         return f"a table of {value.num_rows} rows and {value.num_columns} columns"
     text = repr(value)
     return text if len(text) <= 160 else f"{text[:157]}..."
@@ -51,6 +58,8 @@ def found(value: Any) -> str:
 
 def kind(type_: pa.DataType) -> str:
     """The kind of an Arrow type, its width left out: integer, number, text, timestamp[UTC] …"""
+    import pyarrow as pa
+
     if pa.types.is_dictionary(type_):
         return kind(type_.value_type)
     if pa.types.is_timestamp(type_):
@@ -74,10 +83,10 @@ def kind(type_: pa.DataType) -> str:
 
 def schema_gap(got: Any, expected: dict[str, str]) -> str | None:
     """Compare column names and kinds; ``expected`` maps each column to its :func:`kind`."""
-    table = got if isinstance(got, pa.Schema) else as_table(got)
+    table = got if _is_arrow(got, "Schema") else as_table(got)
     if isinstance(table, str):
         return table
-    schema = table if isinstance(table, pa.Schema) else table.schema
+    schema = table if _is_arrow(table, "Schema") else table.schema
     gap = _column_gap(schema.names, expected)
     if gap:
         return gap
@@ -135,7 +144,7 @@ def _column_gap(names: Sequence[str], expected: dict[str, str]) -> str | None:
 
 
 def _example(table: Any, name: str) -> str:
-    if isinstance(table, pa.Schema):
+    if _is_arrow(table, "Schema"):
         return ""
     first = next((value for value in table[name].to_pylist() if value is not None), None)
     return "" if first is None else f", for example {_show(first)}"

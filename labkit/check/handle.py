@@ -8,13 +8,14 @@ import os
 import random
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
-
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any
 
 from labkit.check import compare, wire
 from labkit.check.answers import AnswerError, Answers, Missing
 from labkit.check.verdicts import Exercise, NotStarted, NotYet, done_line
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 
 def seed(exercise: str) -> int:
@@ -107,6 +108,8 @@ class Check:
 
     def parquet(self, path: str) -> pq.ParquetFile:
         """A Parquet file that the answer wrote, opened."""
+        import pyarrow.parquet as pq
+
         data = self.read(path)
         try:
             return pq.ParquetFile(io.BytesIO(data))

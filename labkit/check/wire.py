@@ -13,9 +13,10 @@ import json
 import math
 import pathlib
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
+if TYPE_CHECKING:  # a table brings pyarrow along; a process that meets none never imports it
+    import pyarrow as pa
 
 #: No answer of this course is larger; a bigger one is a mistake (an unbounded loop, a cross join).
 MAX_BYTES = 256 * 1024 * 1024
@@ -102,10 +103,14 @@ def _pack_library_value(value: Any) -> Any:
 
 
 def _from_pandas(frame: Any) -> pa.Table:
+    import pyarrow as pa
+
     return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
 
 
 def _pack_table(kind: str, to_arrow: Any) -> Any:
+    import pyarrow as pa
+
     try:
         table = to_arrow()
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
@@ -147,7 +152,7 @@ def _unpack(value: Any) -> Any:
         case "path":
             return pathlib.Path(v)
         case "schema":
-            return pa.ipc.read_schema(pa.BufferReader(base64.b64decode(v)))
+            return _read_schema(v)
         case "opaque":
             return Opaque(value["type"], value["why"])
         case "arrow":
@@ -159,13 +164,22 @@ def _unpack(value: Any) -> Any:
     raise ValueError(f"unknown kind {kind!r} on the wire")
 
 
+def _read_schema(text: str) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.ipc.read_schema(pa.BufferReader(base64.b64decode(text)))
+
+
 def _read_table(text: str) -> pa.Table:
+    import pyarrow as pa
+
     return pa.ipc.open_stream(base64.b64decode(text)).read_all()
 
 
 def _to_pandas(table: pa.Table) -> Any:
     # Nullable integers stay integers: the check must see what the answer held, not a float.
     import pandas as pd
+    import pyarrow as pa
 
     nullable = {
         pa.int8(): pd.Int8Dtype(),
