@@ -177,7 +177,7 @@ with lab.check("measure", hidden=True) as answer:
         "height": {"m": 1, "ft": 0.3048},
     }
     limits = {"wind": (0, 60), "temperature": (-60, 60), "height": (-500, 15000)}
-    for _ in range(60):
+    for _ in range(100):
         quantity = draw.choice(sorted(scales))
         unit = draw.choice(["", *sorted(u for units in scales.values() for u in units)])
         low, high = limits[quantity]
