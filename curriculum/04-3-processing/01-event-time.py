@@ -579,12 +579,12 @@ with lab.check("watermarks") as answer:
     for script in (both, alone):
         names = ("origin", "time", "arrived")
         events = [dict(zip(names, row[:3], strict=True)) for row in script]
-        for n, (*_, expected) in enumerate(script, 1):
+        for n in range(1, len(script) + 1):
             answer.equal(
-                answer.call("watermarks", events[:n], ["EWR", "JFK"], 5, 10)[-1:],
-                [expected],
-                asked="the watermark after the last of these (origin, time, arrived), with "
-                f"EWR, JFK, delay 5 and idle 10: {[row[:3] for row in script[:n]]}",
+                answer.call("watermarks", events[:n], ["EWR", "JFK"], 5, 10),
+                [row[3] for row in script[:n]],
+                asked="the watermark after each of these (origin, time, arrived), with EWR, "
+                f"JFK, delay 5 and idle 10: {[row[:3] for row in script[:n]]}",
             )
 
 # %% role="hidden" exercise="watermarks"
@@ -664,7 +664,7 @@ def watermarks(events, airports, delay, idle):
 # + mark = low if mark is None else max(low, mark)
 
 
-# %% role="wrong" exercise="watermarks" misconception="The newest event of all is what counts" caught="check" says="the watermark after the last"
+# %% role="wrong" exercise="watermarks" misconception="The newest event of all is what counts" caught="check" says="the watermark after each"
 def watermarks(events, airports, delay, idle):
     found = []
     for event in events:
@@ -672,7 +672,7 @@ def watermarks(events, airports, delay, idle):
     return found
 
 
-# %% role="wrong" exercise="watermarks" misconception="Who has not sent yet is not there" caught="check" says="the watermark after the last"
+# %% role="wrong" exercise="watermarks" misconception="Who has not sent yet is not there" caught="check" says="the watermark after each"
 def watermarks(events, airports, delay, idle):
     newest, heard, found = {}, {}, []
     for event in events:
@@ -729,7 +729,7 @@ def watermarks(events, airports, delay, idle):
     return found
 
 
-# %% role="wrong" exercise="watermarks" misconception="Silence is measured by event time" caught="check" says="the watermark after the last"
+# %% role="wrong" exercise="watermarks" misconception="Silence is measured by event time" caught="check" says="the watermark after each"
 def watermarks(events, airports, delay, idle):
     newest, mark, found = {}, None, []
     for event in events:
@@ -768,6 +768,23 @@ def watermarks(events, airports, delay, idle):
         newest[origin] = max(newest.get(origin, event["time"]), event["time"])
         heard[origin] = now
         active = [a for a in airports if now - heard.get(a, now) <= idle]
+        if all(a in newest for a in active):
+            low = min(newest[a] for a in active) - delay
+            mark = low if mark is None else max(mark, low)
+        found.append(mark)
+    return found
+
+
+# %% role="wrong" exercise="watermarks" misconception="Who sends again later was never idle" caught="check" says="('EWR', 108, 117)"
+def watermarks(events, airports, delay, idle):
+    last = {event["origin"]: event["arrived"] for event in events}
+    newest, mark, found = {}, None, []
+    for event in events:
+        origin, now = event["origin"], event["arrived"]
+        newest[origin] = max(newest.get(origin, event["time"]), event["time"])
+        active = [
+            a for a in airports if now - last.get(a, events[0]["arrived"]) <= idle
+        ]
         if all(a in newest for a in active):
             low = min(newest[a] for a in active) - delay
             mark = low if mark is None else max(mark, low)
@@ -867,12 +884,12 @@ with lab.check("route") as answer:
         (-5, 307, "too late"),
     ]
     events = [{"time": time, "arrived": arrived} for time, arrived, _ in script]
-    for n, (_, _, expected) in enumerate(script, 1):
+    for n in range(1, len(script) + 1):
         answer.equal(
-            answer.call("route", events[:n], 60, 10, 30)[-1:],
-            [expected],
-            asked="what becomes of the last event, with windows of 60, delay 10, lateness "
-            f"30, and these times: {[row[0] for row in script[:n]]}",
+            answer.call("route", events[:n], 60, 10, 30),
+            [row[2] for row in script[:n]],
+            asked="what becomes of each event, with windows of 60, delay 10, lateness 30, "
+            f"and these times: {[row[0] for row in script[:n]]}",
         )
 
 # %% role="hidden" exercise="route"
@@ -881,7 +898,7 @@ with lab.check("route", hidden=True) as answer:
         times, now = [], answer.random.randrange(-500, 500)
         for _ in range(80):
             now += answer.random.randrange(3)
-            times.append(now - answer.random.choice([0, 1, 2, 8, 30, 60]))
+            times.append(now - answer.random.choice([0, 1, 2, 8, 30, 45, 60]))
         expected = []
         for n, time in enumerate(times, 1):
             over = max(times[:n]) - delay - (time - time % size + size)
@@ -982,6 +999,18 @@ def route(events, size, delay, lateness):
     found = []
     for event in events:
         mark = event["time"] - delay
+        end = event["time"] // size * size + size
+        if mark < end:
+            found.append("on time")
+        else:
+            found.append("late" if mark < end + lateness else "too late")
+    return found
+
+
+# %% role="wrong" exercise="route" misconception="The whole log says which events are late" caught="check" says="59, 70]"
+def route(events, size, delay, lateness):
+    found, mark = [], max((event["time"] for event in events), default=0) - delay
+    for event in events:
         end = event["time"] // size * size + size
         if mark < end:
             found.append("on time")

@@ -1016,7 +1016,7 @@ def aggregate(state: dict, event: dict | None, rules: dict) -> list[dict]:
 with lab.check("aggregate") as answer:
     answer.value("aggregate")
     names = ("kind", "origin", "start", "departures", "minutes")
-    script = [
+    whole = [
         (("A", "EWR", 10, 5), []),
         (("B", "EWR", 80, 1), []),
         (("C", "JFK", 50, 7), []),
@@ -1050,22 +1050,55 @@ with lab.check("aggregate") as answer:
         ),
     ]
     keys = ("id", "origin", "time", "delay")
-    events = [e and dict(zip(keys, e, strict=True)) for e, _ in script]
     airports = ["EWR", "JFK", "LGA"]
     rules = {"size": 60, "delay": 10, "lateness": 30, "airports": airports}
-    results, _ = answer.call("streamed", events, rules)
-    for n, (event, rows) in enumerate(script):
-        expected = [
-            dict(zip(names if len(row) > 2 else ("kind", "id"), row, strict=True))
-            for row in rows
-        ]
-        answer.equal(
-            sorted(results[n], key=lambda row: json.dumps(row, sort_keys=True)),
-            sorted(expected, key=lambda row: json.dumps(row, sort_keys=True)),
-            asked=f"what {event or 'the end'} gives (id, origin, time, delay), with windows "
-            "of 60, delay 10, lateness 30 and the three airports, after "
-            f"{[e for e, _ in script[:n]]}",
-        )
+    silent = [
+        (("A", "EWR", 10, 5), []),
+        (("B", "JFK", 200, 2), []),
+        (None, [("on time", "EWR", 0, 1, 5), ("on time", "JFK", 180, 1, 2)]),
+    ]
+    corrected = [
+        (("A", "EWR", 10, 5), []),
+        (("B", "JFK", 75, 2), []),
+        (("C", "LGA", 80, 1), []),
+        (("D", "EWR", 70, 3), [("on time", "EWR", 0, 1, 5)]),
+        (("E", "EWR", 50, 1), [("late", "EWR", 0, 2, 6)]),
+        (
+            None,
+            [
+                ("on time", "EWR", 60, 1, 3),
+                ("on time", "JFK", 60, 1, 2),
+                ("on time", "LGA", 60, 1, 1),
+            ],
+        ),
+    ]
+    for script in (whole, silent, corrected, [(None, [])]):
+        events = [e and dict(zip(keys, e, strict=True)) for e, _ in script]
+        results, _ = answer.call("streamed", events, rules)
+        for n, (event, rows) in enumerate(script):
+            expected = [
+                dict(zip(names if len(row) > 2 else ("kind", "id"), row, strict=True))
+                for row in rows
+            ]
+            answer.equal(
+                sorted(results[n], key=lambda row: json.dumps(row, sort_keys=True)),
+                sorted(expected, key=lambda row: json.dumps(row, sort_keys=True)),
+                asked=f"what {event or 'the end'} gives (id, origin, time, delay), with "
+                "windows of 60, delay 10, lateness 30 and the three airports, after "
+                f"{[e for e, _ in script[:n]]}",
+            )
+    events = [
+        {"id": f"D{n}", "origin": airports[n % 3], "time": 5 * n, "delay": 0}
+        for n in range(600)
+    ]
+    _, sizes = answer.call("streamed", events, rules)
+    grown = max(sizes) / max(sizes[:100])
+    answer.true(
+        grown < 2,
+        asked="a state that does not grow: of 600 events, five minutes apart, less than "
+        "twice what the first 100 need",
+        found=f"{grown:.1f} times as many characters",
+    )
 
 # %% role="hidden" exercise="aggregate"
 with lab.check("aggregate", hidden=True) as answer:
@@ -1106,8 +1139,16 @@ with lab.check("aggregate", hidden=True) as answer:
                     row |= {"departures": len(counted[one])}
                     rows.append(row | {"minutes": sum(counted[one].values())})
             expected.append(sorted(json.dumps(row, sort_keys=True) for row in rows))
+        rows = []
+        for one in counted.keys() - shown:
+            row = {"kind": "on time", "origin": one[0], "start": one[1]}
+            row |= {"departures": len(counted[one])}
+            rows.append(row | {"minutes": sum(counted[one].values())})
+        expected.append(sorted(json.dumps(row, sort_keys=True) for row in rows))
         rules = {"size": size, "delay": delay, "lateness": lateness}
-        found, sizes = answer.call("streamed", events, rules | {"airports": airports})
+        found, sizes = answer.call(
+            "streamed", [*events, None], rules | {"airports": airports}
+        )
         wrong = [
             n
             for n, rows in enumerate(found)
@@ -1116,8 +1157,8 @@ with lab.check("aggregate", hidden=True) as answer:
         answer.equal(
             wrong,
             [],
-            asked=f"what each of {len(events)} events of {len(airports)} airport(s) gives, "
-            f"with windows of {size}, delay {delay}, lateness {lateness}",
+            asked=f"what each of {len(events)} events of {len(airports)} airport(s) and the end "
+            f"give, with windows of {size}, delay {delay}, lateness {lateness}",
             found=f"other results from {len(wrong)} calls, first from number {wrong[:1]}",
         )
         answer.true(
@@ -1125,6 +1166,15 @@ with lab.check("aggregate", hidden=True) as answer:
             asked="a state that does not grow: at most twice what the first 150 calls needed",
             found=f"{max(sizes) // max(1, max(sizes[:150]))} times as many characters",
         )
+    found, _ = answer.call(
+        "streamed", [*events[:40], None], rules | {"airports": [*airports, "XYZ"]}
+    )
+    answer.equal(
+        [len(rows) for rows in found],
+        [0] * 40 + [len({(e["origin"], e["time"] // size) for e in events[:40]})],
+        asked="numbers of results of 40 events and the end, where one of three airports "
+        "sends nothing",
+    )
 
 # %% [markdown] role="hint" exercise="aggregate"
 # Which parts have you got already? In which order must one call do things: watermark, the event, what fires, what
@@ -1569,7 +1619,7 @@ def aggregate(state, event, rules):
     return found
 
 
-# %% role="wrong" exercise="aggregate" misconception="Memory is cheap, nothing need be forgotten" caught="hidden" says="a state that does not grow"
+# %% role="wrong" exercise="aggregate" misconception="Memory is cheap, nothing need be forgotten" caught="check" says="a state that does not grow"
 def aggregate(state, event, rules):
     newest = state.setdefault("newest", {})
     windows_of = state.setdefault("windows", {})
@@ -1598,6 +1648,111 @@ def aggregate(state, event, rules):
             row |= {"kind": "late" if window["shown"] else "on time"}
             found.append(row | {"departures": departures})
             window["shown"] = departures
+    return found
+
+
+# %% role="wrong" exercise="aggregate" misconception="The end shows every open window once more" caught="check" says="what the end gives"
+def aggregate(state, event, rules):
+    newest = state.setdefault("newest", {})
+    windows_of = state.setdefault("windows", {})
+    found, mark = [], float("inf")
+    if event:
+        origin, time = event["origin"], event["time"]
+        newest[origin] = max(time, newest.get(origin, time))
+        waiting = len(newest) < len(rules["airports"])
+        mark = float("-inf") if waiting else min(newest.values()) - rules["delay"]
+        start = time // rules["size"] * rules["size"]
+        if start + rules["size"] + rules["lateness"] <= mark:
+            found.append({"kind": "too late", "id": event["id"]})
+        else:
+            window = windows_of.setdefault(
+                f"{origin} {start}",
+                {"origin": origin, "start": start, "ids": [], "minutes": 0, "shown": 0},
+            )
+            if event["id"] not in window["ids"]:
+                window["ids"].append(event["id"])
+                window["minutes"] += event["delay"]
+    for key, window in [*windows_of.items()]:
+        end = window["start"] + rules["size"]
+        departures = len(window["ids"])
+        if end <= mark and (event is None or window["shown"] < departures):
+            row = {name: window[name] for name in ("origin", "start", "minutes")}
+            row |= {"kind": "late" if event and window["shown"] else "on time"}
+            found.append(row | {"departures": departures})
+            window["shown"] = departures
+        if end + rules["lateness"] <= mark:
+            del windows_of[key]
+    return found
+
+
+# %% role="wrong" exercise="aggregate" misconception="Without a watermark a stream cannot end" caught="check" says="what the end gives"
+def aggregate(state, event, rules):
+    newest = state.setdefault("newest", {})
+    windows_of = state.setdefault("windows", {})
+    waiting = len(newest) < len(rules["airports"])
+    found, mark = [], float("-inf") if waiting else float("inf")
+    if event:
+        origin, time = event["origin"], event["time"]
+        newest[origin] = max(time, newest.get(origin, time))
+        waiting = len(newest) < len(rules["airports"])
+        mark = float("-inf") if waiting else min(newest.values()) - rules["delay"]
+        start = time // rules["size"] * rules["size"]
+        if start + rules["size"] + rules["lateness"] <= mark:
+            found.append({"kind": "too late", "id": event["id"]})
+        else:
+            window = windows_of.setdefault(
+                f"{origin} {start}",
+                {"origin": origin, "start": start, "ids": [], "minutes": 0, "shown": 0},
+            )
+            if event["id"] not in window["ids"]:
+                window["ids"].append(event["id"])
+                window["minutes"] += event["delay"]
+    for key, window in [*windows_of.items()]:
+        end = window["start"] + rules["size"]
+        departures = len(window["ids"])
+        if end <= mark and window["shown"] < departures:
+            row = {name: window[name] for name in ("origin", "start", "minutes")}
+            row |= {"kind": "late" if window["shown"] else "on time"}
+            found.append(row | {"departures": departures})
+            window["shown"] = departures
+        if end + rules["lateness"] <= mark:
+            del windows_of[key]
+    return found
+
+
+# %% role="wrong" exercise="aggregate" misconception="The ids must outlive their windows" caught="check" says="times as many characters"
+def aggregate(state, event, rules):
+    newest = state.setdefault("newest", {})
+    windows_of = state.setdefault("windows", {})
+    ids = state.setdefault("ids", [])
+    found, mark = [], float("inf")
+    if event:
+        origin, time = event["origin"], event["time"]
+        newest[origin] = max(time, newest.get(origin, time))
+        waiting = len(newest) < len(rules["airports"])
+        mark = float("-inf") if waiting else min(newest.values()) - rules["delay"]
+        start = time // rules["size"] * rules["size"]
+        if start + rules["size"] + rules["lateness"] <= mark:
+            found.append({"kind": "too late", "id": event["id"]})
+        else:
+            window = windows_of.setdefault(
+                f"{origin} {start}",
+                {"origin": origin, "start": start, "n": 0, "minutes": 0, "shown": 0},
+            )
+            if event["id"] not in ids:
+                ids.append(event["id"])
+                window["n"] += 1
+                window["minutes"] += event["delay"]
+    for key, window in [*windows_of.items()]:
+        end = window["start"] + rules["size"]
+        departures = window["n"]
+        if end <= mark and window["shown"] < departures:
+            row = {name: window[name] for name in ("origin", "start", "minutes")}
+            row |= {"kind": "late" if window["shown"] else "on time"}
+            found.append(row | {"departures": departures})
+            window["shown"] = departures
+        if end + rules["lateness"] <= mark:
+            del windows_of[key]
     return found
 
 

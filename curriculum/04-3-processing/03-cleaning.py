@@ -144,6 +144,11 @@ with lab.check("measure") as answer:
         ("", "wind", [None, "unreadable"]),
         ("at 12 kt", "wind", [None, "unreadable"]),
         ("12 kt 8", "wind", [None, "unreadable"]),
+        ("+5 kt", "wind", [None, "unreadable"]),
+        (".5 kt", "wind", [None, "unreadable"]),
+        ("5. kt", "wind", [None, "unreadable"]),
+        ("1 000 m", "height", [None, "unreadable"]),
+        ("911 C", "wind", [None, "unit"]),
         ("14 f", "temperature", [-10, None]),
         ("-60 C", "temperature", [-60, None]),
         ("60 C", "temperature", [60, None]),
@@ -172,9 +177,9 @@ with lab.check("measure", hidden=True) as answer:
         "height": {"m": 1, "ft": 0.3048},
     }
     limits = {"wind": (0, 60), "temperature": (-60, 60), "height": (-500, 15000)}
-    for _ in range(60):
+    for _ in range(100):
         quantity = draw.choice(sorted(scales))
-        unit = draw.choice(sorted({u for units in scales.values() for u in units}))
+        unit = draw.choice(["", *sorted(u for units in scales.values() for u in units)])
         low, high = limits[quantity]
         number = round(draw.uniform(low - high / 2, 2 * high), draw.choice([0, 1]))
         # At -76 F, which is -60 C, the verdict would depend on the rounding of floats.
@@ -186,6 +191,13 @@ with lab.check("measure", hidden=True) as answer:
             base = (number - 32 * (unit == "F")) * scales[quantity][unit]
             good = low <= base <= high
             expected = [round(base, 6), None] if good else [None, "impossible"]
+        if draw.random() < 0.4:
+            text = text.strip()
+            commas = text.replace(".", ",")
+            text = draw.choice(
+                [f"+{text}", f".{text}", f"1 {text}", f"~{text}", commas]
+            )
+            expected = [None, "unreadable"]
         value, reason = answer.call("measure", text, quantity)
         answer.equal(
             [value if value is None else round(value, 6), reason],
@@ -225,13 +237,14 @@ def measure(text, quantity):
         ("height", "m"): lambda x: x,
         ("height", "ft"): lambda x: 0.3048 * x,
     }
-    text = "".join(text.lower().split())
+    text = text.strip().lower()
     number = re.match(r"-?[0-9]+([.][0-9]+)?", text)
-    if number is None or re.search(r"[^a-z/]", text[number.end() :]):
+    unit = number and text[number.end() :].lstrip()
+    if number is None or re.search(r"[^a-z/]", unit):
         return None, "unreadable"
-    if (quantity, text[number.end() :]) not in convert:
+    if (quantity, unit) not in convert:
         return None, "unit"
-    value = convert[quantity, text[number.end() :]](float(number.group()))
+    value = convert[quantity, unit](float(number.group()))
     bounds = {"wind": (0, 60), "temperature": (-60, 60), "height": (-500, 15000)}
     if value < bounds[quantity][0] or value > bounds[quantity][1]:
         return None, "impossible"
@@ -362,6 +375,28 @@ def measure(text, quantity):
     return value, None
 
 
+# %% role="wrong" exercise="measure" misconception="Blanks mean nothing" caught="check" says="1 000 m"
+def measure(text, quantity):
+    units = {
+        "wind": {"m/s": (0, 1), "kt": (0, 1852 / 3600), "mph": (0, 0.44704)},
+        "temperature": {"c": (0, 1), "f": (32, 5 / 9)},
+        "height": {"m": (0, 1), "ft": (0, 0.3048)},
+    }
+    limits = {"wind": (0, 60), "temperature": (-60, 60), "height": (-500, 15000)}
+    text = "".join(text.lower().split())
+    found = re.fullmatch(r"(-?\d+(?:\.\d+)?)([a-z/]*)", text)
+    if not found:
+        return None, "unreadable"
+    number, unit = found.groups()
+    if unit not in units[quantity]:
+        return None, "unit"
+    zero, factor = units[quantity][unit]
+    value = (float(number) - zero) * factor
+    if not limits[quantity][0] <= value <= limits[quantity][1]:
+        return None, "impossible"
+    return value, None
+
+
 # %% [markdown] topics=["4.3-2"]
 # ## A clock is not an instant
 #
@@ -432,10 +467,12 @@ with lab.check("arrivals") as answer:
         "LAX": "America/Los_Angeles",
         "HNL": "Pacific/Honolulu",
     }
-    for departed, dest, arr_time, arrived in [
+    cases = [
         ("2013-07-01 23:00", "LAX", 2150, "2013-07-02 04:50"),
         ("2013-07-01 15:00", "HNL", 1537, "2013-07-02 01:37"),
         ("2013-07-02 02:30", "BOS", 2400, "2013-07-02 04:00"),
+        ("2013-07-02 02:30", "BOS", 0, "2013-07-02 04:00"),
+        ("2013-07-02 04:00", "BOS", 2400, "2013-07-02 04:00"),
         ("2013-07-02 02:30", "BOS", 5, "2013-07-02 04:05"),
         ("2013-07-02 02:30", "BOS", 2505, None),
         ("2013-07-02 02:30", "BOS", 2275, None),
@@ -449,19 +486,21 @@ with lab.check("arrivals") as answer:
         ("2013-11-03 04:10", "BOS", 115, "2013-11-03 05:15"),
         ("2013-03-10 05:30", "BOS", 230, None),
         ("2013-03-10 05:30", "BOS", 310, "2013-03-10 07:10"),
-    ]:
-        flights = pd.DataFrame(
-            {
-                "id": [7],
-                "departed": pd.to_datetime([departed], utc=True),
-                "dest": [dest],
-                "arr_time": pd.Series([arr_time], dtype="float64"),
-            }
-        )
+    ]
+    names = ["id", "departed", "dest", "arr_time", "arrived"]
+    table = pd.DataFrame([(n, *case) for n, case in enumerate(cases)], columns=names)
+    for name in ("departed", "arrived"):
+        table[name] = pd.to_datetime(table[name], utc=True)
+    parts = {}
+    for n, (departed, dest, arr_time, _) in enumerate(cases):
+        flight = f"a flight that left at {departed} UTC, with arr_time {arr_time}"
+        parts[f"the arrival at {dest} of {flight}"] = table[n : n + 1]
+    parts["the arrivals of all these flights in one table"] = table
+    for asked, part in parts.items():
         answer.same_rows(
-            answer.call("arrivals", flights, zones),
-            pd.DataFrame({"id": [7], "arrived": pd.to_datetime([arrived], utc=True)}),
-            asked=f"the arrival at {dest} of a flight that left at {departed} UTC, with arr_time {arr_time}",
+            answer.call("arrivals", part[names[:4]], zones),
+            part[["id", "arrived"]],
+            asked=asked,
             key=["id"],
         )
 
@@ -501,11 +540,19 @@ with lab.check("arrivals", hidden=True) as answer:
             {"id": number, "departed": departed, "dest": dest, "arr_time": clock}
         )
         expected.append({"id": number, "arrived": arrived})
+    # In July it is 4 in UTC when a day begins in Boston.
+    arrived = datetime(2013, 7, draw.randrange(2, 30), 4, tzinfo=UTC)
+    for clock in (0, 2400, 2500):
+        for minutes in (0, 960, 961):
+            row = {"id": len(rows), "departed": arrived - timedelta(minutes=minutes)}
+            rows.append(row | {"dest": "BOS", "arr_time": clock})
+            landed = arrived if clock < 2500 and minutes < 961 else None
+            expected.append({"id": row["id"], "arrived": landed})
     draw.shuffle(rows)
     answer.same_rows(
         answer.call("arrivals", pd.DataFrame(rows), zones),
         expected,
-        asked="the arrivals of 40 flights on the days when the clocks change",
+        asked=f"the arrivals of {len(rows)} flights, most on the days when the clocks change",
         key=["id"],
     )
 
@@ -700,6 +747,44 @@ def arrivals(flights, zones):
     )
 
 
+# %% role="wrong" exercise="arrivals" misconception="A time of 0 is no time" caught="check" says="arr_time 0"
+def arrivals(flights, zones):
+    found = []
+    for flight in flights.itertuples():
+        arrived = None
+        if flight.dest in zones and flight.arr_time:
+            clock = 0 if flight.arr_time == 2400 else flight.arr_time
+            for minute in range(961):
+                moment = flight.departed.to_pydatetime() + timedelta(minutes=minute)
+                local = moment.astimezone(ZoneInfo(zones[flight.dest]))
+                if local.hour * 100 + local.minute == clock:
+                    arrived = moment
+                    break
+        found.append(arrived)
+    return pd.DataFrame(
+        {"id": flights["id"], "arrived": pd.to_datetime(found, utc=True)}
+    )
+
+
+# %% role="wrong" exercise="arrivals" misconception="Groups keep the order of the rows" caught="check" says="in one table"
+def arrivals(flights, zones):
+    found = []
+    for dest, group in flights.groupby("dest"):
+        for flight in group.itertuples():
+            arrived = None
+            clock = 0 if flight.arr_time == 2400 else flight.arr_time
+            for minute in range(961 if dest in zones else 0):
+                moment = flight.departed.to_pydatetime() + timedelta(minutes=minute)
+                local = moment.astimezone(ZoneInfo(zones[dest]))
+                if local.hour * 100 + local.minute == clock:
+                    arrived = moment
+                    break
+            found.append(arrived)
+    return pd.DataFrame(
+        {"id": flights["id"], "arrived": pd.to_datetime(found, utc=True)}
+    )
+
+
 # %% [markdown]
 # Is it right? Ask a column that the rule did not use: from gate to gate takes longer than `air_time`, but not by
 # hours. A wrong zone would show here (DVT lost the minus of its longitude). No zone, no guess.
@@ -806,10 +891,23 @@ with lab.check("status") as answer:
             (4, "12:10", "12:13", "US100", "LGA", "14:00", 7, "conflict"),
             (5, "12:05", "12:14", "US100", "EWR", "14:00", 7, "current"),
         ],
+        "a contradiction about all that there is, and one that was sent first": [
+            (1, "12:00", "12:01", "DL1", "LGA", "14:00", 5, "conflict"),
+            (2, "12:00", "12:02", "DL1", "LGA", "14:00", 7, "conflict"),
+            (3, "12:00", "12:03", "DL2", "LGA", "14:00", 5, "conflict"),
+            (4, "12:00", "12:04", "DL2", "LGA", "14:00", 7, "conflict"),
+            (5, "12:10", "12:05", "DL2", "LGA", "14:00", 7, "current"),
+        ],
+        "messages around midnight (24:10 is 0:10 of the next day)": [
+            (1, "24:10", "24:11", "AA1", "JFK", "25:00", 9, "current"),
+            (2, "23:50", "24:12", "AA1", "JFK", "25:00", 5, "superseded"),
+            (3, "23:50", "24:13", "AA1", "JFK", "49:00", 0, "current"),
+        ],
     }.items():
         messages = pd.DataFrame([row[:7] for row in rows], columns=names)
         for clock in clocks:
-            messages[clock] = pd.to_datetime("2013-07-10 " + messages[clock], utc=True)
+            span = pd.to_timedelta(messages[clock] + ":00")
+            messages[clock] = pd.Timestamp("2013-07-10", tz="UTC") + span
         answer.same_rows(
             answer.call("status", messages),
             [{"id": row[0], "status": row[7]} for row in rows],
@@ -820,37 +918,39 @@ with lab.check("status") as answer:
 # %% role="hidden" exercise="status"
 with lab.check("status", hidden=True) as answer:
     draw = answer.random
-    day = datetime(2013, 7, 10, tzinfo=UTC)
+    day = datetime(2013, 7, 10, 22, tzinfo=UTC)
     spellings = ["{}{}", "{} {}", "{}-{:05}", " {}/{} "]
     rows, expected, received = [], [], list(range(3000))
     draw.shuffle(received)
     for carrier in ("B6", "9E", "AA", "F9"):
         for number in draw.sample(range(1, 3000), 6):
-            flight = {"origin": draw.choice(["JFK", "LGA"])}
-            flight |= {"scheduled": day + timedelta(minutes=5 * draw.randrange(288))}
-            sends = sorted(draw.sample(range(200), 3))
-            broken = draw.choice([None, *sends[:2], *sends])
-            good = [sent for sent in sends if sent != broken]
-            for sent in sends:
-                delay = draw.randrange(-5, 300)
-                copies = draw.randrange(1, 4)
-                delays = [delay] * copies + [delay + 1] * (sent == broken)
-                order = sorted(received.pop() for _ in delays)
-                for place, value in enumerate(delays):
-                    spelling = draw.choice(spellings).format(carrier, number)
-                    row = {"id": len(rows), "sent": day + timedelta(minutes=sent)}
-                    row |= {"received": day + timedelta(seconds=order[place])}
-                    row |= {"flight": draw.choice([spelling, spelling.lower()])}
-                    rows.append(row | flight | {"delay": value})
-                    kind = "duplicate" if place else "superseded"
-                    kind = "current" if not place and sent == good[-1] else kind
-                    kind = "conflict" if sent == broken else kind
-                    expected.append({"id": row["id"], "status": kind})
+            home, clock = draw.choice(["JFK", "LGA"]), draw.randrange(1440)
+            for origin, days in ((home, 0), (home, 1), ("EWR", 0)):
+                flight = {"origin": origin}
+                flight |= {"scheduled": day + timedelta(days=days, minutes=clock)}
+                sends = sorted(draw.sample(range(200), 3))
+                broken = draw.choice([None, *sends[:2], *sends])
+                good = [sent for sent in sends if sent != broken]
+                for sent in sends:
+                    delay = draw.choice([0, 20, draw.randrange(-5, 300)])
+                    copies = draw.randrange(1, 4)
+                    delays = [delay] * copies + [delay + 1] * (sent == broken)
+                    order = sorted(received.pop() for _ in delays)
+                    for place, value in enumerate(delays):
+                        spelling = draw.choice(spellings).format(carrier, number)
+                        row = {"id": len(rows), "sent": day + timedelta(minutes=sent)}
+                        row |= {"received": day + timedelta(seconds=order[place])}
+                        row |= {"flight": draw.choice([spelling, spelling.lower()])}
+                        rows.append(row | flight | {"delay": value})
+                        kind = "duplicate" if place else "superseded"
+                        kind = "current" if not place and sent == good[-1] else kind
+                        kind = "conflict" if sent == broken else kind
+                        expected.append({"id": row["id"], "status": kind})
     draw.shuffle(rows)
     answer.same_rows(
         answer.call("status", pd.DataFrame(rows)),
         expected,
-        asked="the status of invented messages about 24 flights",
+        asked="the status of invented messages about 72 flights",
         key=["id"],
     )
 
@@ -1026,6 +1126,22 @@ def status(messages):
     return rows[["id", "status"]]
 
 
+# %% role="wrong" exercise="status" misconception="A number and a clock time name one flight" caught="check" says="around midnight"
+def status(messages):
+    text = messages["flight"].str.upper().str.replace(r"[^A-Z0-9]", "", regex=True)
+    rows = messages.assign(carrier=text.str[:2], number=text.str[2:].astype(int))
+    rows = rows.assign(clock=rows["scheduled"].dt.time).sort_values("received")
+    flight = ["carrier", "number", "origin", "clock"]
+    conflict = rows.groupby([*flight, "sent"])["delay"].transform("nunique") > 1
+    duplicate = rows.duplicated([*flight, "sent", "delay"])
+    latest = rows[~conflict].groupby(flight)["sent"].transform("max")
+    rows["status"] = "superseded"
+    rows.loc[rows["sent"] == latest.reindex(rows.index), "status"] = "current"
+    rows.loc[duplicate, "status"] = "duplicate"
+    rows.loc[conflict, "status"] = "conflict"
+    return rows[["id", "status"]]
+
+
 # %% [markdown] topics=["4.3-2"]
 # ## Strange is not wrong
 #
@@ -1109,7 +1225,17 @@ with lab.check("flags") as answer:
             {10: "ok", 11: "ok", 12: "ok", 40: "unusual"}
             | {1048 + n: "impossible" for n in range(6)},
         ),
+        (
+            "a storm with a lull",
+            "EWR",
+            {50: "ok", 51: "ok", 52: "ok", 49: "ok", 48: "ok", 10: "unusual"},
+        ),
         ("a null", "LGA", {None: "missing", 12: "ok", 11: "ok", 10: "ok"}),
+        (
+            "nothing that can be",
+            "LGA",
+            {None: "missing", 1048: "impossible", -3: "impossible"},
+        ),
     ]:
         hours = pd.date_range("2013-02-12", periods=len(values), freq="h", tz="UTC")
         weather = pd.DataFrame({"origin": origin, "time_hour": hours})
@@ -1137,8 +1263,15 @@ with lab.check("flags", hidden=True) as answer:
     real = dataset("weather").frame()
     real = real[real["month"] == month][["origin", "time_hour", "wind_speed"]]
     rows = real.iloc[sorted(draw.sample(range(len(real)), 400))].to_dict("records")
+    for row in rows:
+        if row["origin"] == "LGA":
+            row["wind_speed"] = 70 - row["wind_speed"]
+        elif draw.random() < 0.7:
+            row["wind_speed"] = {"EWR": 5.0, "JFK": 1048.36}[row["origin"]]
     for row in draw.sample(rows, 60):
         row["wind_speed"] = draw.choice([-0.5, 120.5, 1048.36, 55.3, 70.1, None])
+    lull = draw.choice([row for row in rows if row["origin"] == "LGA"])
+    lull["wind_speed"] = 3.5
     expected = []
     for origin in ("EWR", "JFK", "LGA"):
         here = [row for row in rows if row["origin"] == origin]
@@ -1153,12 +1286,13 @@ with lab.check("flags", hidden=True) as answer:
             elif not 0 <= value <= 120:
                 kind = "impossible"
             else:
-                kind = "unusual" if abs(value - middle) > limit else "ok"
+                far = limit > 0 and abs(value - middle) > limit
+                kind = "unusual" if far else "ok"
             expected.append(row | {"flag": kind})
     answer.same_rows(
         answer.call("flags", pd.DataFrame(rows)),
         pd.DataFrame(expected),
-        asked="the flags of 400 real rows, of which 60 were broken by us",
+        asked="the flags of 400 rows, with a storm at LGA (and a lull), still air at EWR, a broken sensor at JFK",
         key=["origin", "time_hour"],
     )
 
@@ -1308,6 +1442,19 @@ def flags(weather):
     flag = pd.Series("ok", index=weather.index)
     flag[(distance > 3.5 * 1.4826 * mad) & (mad > 0)] = "unusual"
     flag[possible.isna()] = "impossible"
+    return weather.assign(flag=flag)
+
+
+# %% role="wrong" exercise="flags" misconception="Only a gale is unusual" caught="check" says="a storm with a lull"
+def flags(weather):
+    wind = weather["wind_speed"]
+    possible = wind.where(wind.between(0, 120))
+    above = possible - possible.groupby(weather["origin"]).transform("median")
+    mad = above.abs().groupby(weather["origin"]).transform("median")
+    flag = pd.Series("ok", index=weather.index)
+    flag[(above > 3.5 * 1.4826 * mad) & (mad > 0)] = "unusual"
+    flag[possible.isna()] = "impossible"
+    flag[wind.isna()] = "missing"
     return weather.assign(flag=flag)
 
 
