@@ -261,7 +261,7 @@ def mend(flights):
 # | Type | Holds | Bytes a value |
 # |---|---|---|
 # | `float64`, `int64` | | 8 |
-# | `Int8`, `Int16`, `Int32`, `Int64` | ±127, ±32,767, ±2 billion, ±9·10¹⁸ | 2, 3, 5, 9 |
+# | `Int8`, `Int16`, `Int32`, `Int64` | ±127, ±32,767, ±2 billion, ±9·10¹⁸, and one more below 0 | 2, 3, 5, 9 |
 # | `category` | numbers of texts that are stored once | 1, 2 or 4 |
 # | `str` | the letters, and where each text begins | 8 + letters |
 #
@@ -333,6 +333,8 @@ with lab.check("slim") as answer:
             "year": [None if n % 9 == 4 else 2013.0 for n in range(rows)],
             "seats": [40_000 - 7 * n for n in range(rows)],
             "meters": [3_000_000_000 + n for n in range(rows)],
+            "delay": [n % 300 - 200 for n in range(rows)],
+            "gain": [n % 256 - 128 for n in range(rows)],
             "temp": [n / 10 for n in range(rows)],
             "carrier": [["UA", "DL", None][n % 3] for n in range(rows)],
             "tailnum": [f"N{n % 501:05}" for n in range(rows)],
@@ -360,10 +362,10 @@ with lab.check("slim") as answer:
         ["carrier"],
         asked="a category for carrier (2 texts), not for tailnum (501 texts in 1,000 rows)",
     )
-    most = rows * (3 + 2 + 3 + 5 + 9 + 8 + 1 + 14 + 8) + 1500
+    most = rows * (3 + 2 + 3 + 5 + 9 + 3 + 2 + 8 + 1 + 14 + 8) + 500
     answer.true(
         found["bytes"] <= most,
-        asked=f"at most {most:,} bytes for id, day, year, seats, meters, temp, carrier, tailnum, hour",
+        asked=f"at most {most:,} bytes for {', '.join(given)}",
         found=f"{found['bytes']:,} bytes",
     )
 
@@ -391,7 +393,7 @@ with lab.check("slim", hidden=True) as answer:
         asked="the same values at the ends of the types' ranges",
         key=["id"],
     )
-    most = rows * (3 + 2 + 2 + 3 + 3 + 5 + 8 + 2) + 600 * 19 + 1500
+    most = rows * (3 + 2 + 2 + 3 + 3 + 5 + 8 + 2) + 600 * 19 + 1000
     answer.true(
         found["bytes"] <= most,
         asked=f"at most {most:,} bytes for {rows:,} rows with numbers of 8 to 32 bits",
@@ -560,6 +562,24 @@ def slim(frame):
         elif pd.api.types.is_numeric_dtype(column):
             if (column.dropna() % 1 == 0).all():
                 column = pd.to_numeric(column.astype("Int64"), downcast="integer")
+        elif (
+            pd.api.types.is_string_dtype(column) and column.nunique() <= len(column) / 2
+        ):
+            column = column.astype("category")
+        columns[name] = column
+    return pd.DataFrame(columns)
+
+
+# %% role="wrong" exercise="slim" misconception="The largest value decides about the type" caught="check" says="column delay holds"
+def slim(frame):
+    columns = {}
+    for name, column in frame.items():
+        if pd.api.types.is_numeric_dtype(column):
+            if (column.dropna() % 1 == 0).all():
+                column = column.astype("Int64")
+                ends = {8: 127, 16: 32_767, 32: 2**31 - 1, 64: 2**63 - 1}
+                bits = min(b for b, most in ends.items() if column.max() <= most)
+                column = column.astype(f"Int{bits}")
         elif (
             pd.api.types.is_string_dtype(column) and column.nunique() <= len(column) / 2
         ):
@@ -876,11 +896,11 @@ picture(
 
 # %%
 def in_parts(pieces):
-    """The report on pieces of a table, combined two by two, and the rows of each partial table."""
+    """The report on pieces of a table, combined up to three at a time, and the rows of each partial table."""
     parts = [partial(piece) for piece in pieces]
     sizes = [len(part) for part in parts]
     while len(parts) > 1:
-        parts = [combine(parts[n : n + 2]) for n in range(0, len(parts), 2)]
+        parts = [combine(parts[n : n + 3]) for n in range(0, len(parts), 3)]
         sizes += [len(part) for part in parts]
     return {"report": finish(parts[0]), "rows": sizes}
 
@@ -923,10 +943,10 @@ with lab.check("combine") as answer:
         {"carrier": "EV", "flights": 1, "mean": 8, "std": None},
         {"carrier": "HA", "flights": 0, "mean": None, "std": None},
     ]
-    for ends in ([0, 8], [0, 1, 8], [0, 1, 2, 3, 4, 5, 6, 7, 8]):
+    for ends in ([0, 8], [0, 1, 8], [0, 2, 2, 4, 8], [0, 1, 2, 3, 4, 5, 6, 7, 8]):
         pieces = [
             pd.DataFrame(rows[a:b], columns=["carrier", "arr_delay"]).astype(
-                {"arr_delay": "float64"}
+                {"carrier": "str", "arr_delay": "float64"}
             )
             for a, b in itertools.pairwise(ends)
         ]
@@ -934,7 +954,7 @@ with lab.check("combine") as answer:
         answer.same_rows(
             found["report"],
             expected,
-            asked=f"the report on {delays} in {len(pieces)} part(s)",
+            asked=f"the report on {delays} in parts of {[len(piece) for piece in pieces]} rows",
             key=["carrier"],
         )
     answer.true(
@@ -1141,6 +1161,27 @@ def finish(part):
     n, s, q = part["n"], part["s"], part["q"]
     result = part[["carrier"]].assign(flights=n, mean=s / n)
     return result.assign(std=np.sqrt(q / n - (s / n) ** 2))
+
+
+# %% role="wrong" exercise="combine" misconception="What is combined has a left and a right side" caught="check" says="[2, 0, 2, 4] rows"
+def partial(flights):
+    squares = flights.assign(square=flights["arr_delay"] ** 2)
+    return squares.groupby("carrier", as_index=False).agg(
+        n=("arr_delay", "count"), s=("arr_delay", "sum"), q=("square", "sum")
+    )
+
+
+def combine(parts):
+    if len(parts) == 1:
+        return parts[0]
+    left, right = (part.set_index("carrier") for part in parts[:2])
+    return left.add(right, fill_value=0).reset_index()
+
+
+def finish(part):
+    n, s, q = part["n"], part["s"], part["q"]
+    result = part[["carrier"]].assign(flights=n, mean=s / n)
+    return result.assign(std=np.sqrt((q - s * s / n) / (n - 1)))
 
 
 # %% [markdown] topics=["4.3-3"]

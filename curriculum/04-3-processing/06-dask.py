@@ -606,8 +606,8 @@ for name, other in {
 # several partitions (`tailnum`, `manufacturer`, …). Return a *lazy* Dask table:
 #
 # - `manufacturer`; flights whose plane is not in `planes`, or has no tail number, have `"unknown"`
-# - `flights`: how many arrival delays are known
-# - `mean`: their mean
+# - `flights`: how many arrival delays are known, 0 included
+# - `mean`: their mean, missing where there is none
 #
 # The plan must hold no shuffle, and no flight may be read before somebody computes the result.
 #
@@ -640,15 +640,17 @@ def makers(flights: dd.DataFrame, planes: dd.DataFrame) -> dd.DataFrame:
 with lab.check("makers") as answer:
     answer.value("makers")
     rows = [("N1", 10), ("N2", 20), ("N1", None), ("N9", 7), (None, None), ("N3", 6)]
+    rows += [(None, 3), ("N4", None)]
     months = [
         pd.DataFrame(rows[a : a + 2], columns=["tailnum", "arr_delay"]).astype(
             {"tailnum": "str", "arr_delay": "float64"}
         )
-        for a in (0, 2, 4)
+        for a in (0, 2, 4, 6)
     ]
     makes = {"N1": "BOEING", "N2": "AIRBUS", "N3": "BOEING", "N4": "EMBRAER"}
+    makes["N5"] = "CESSNA"
     planes = pd.DataFrame({"tailnum": [*makes], "manufacturer": [*makes.values()]})
-    found = answer.call("fleet", months, planes.assign(seats=[100, 150, 50, 20]))
+    found = answer.call("fleet", months, planes.assign(seats=[100, 150, 50, 20, 4]))
     answer.plan(
         found["plan"],
         asked="a lazy Dask DataFrame whose plan has no shuffle",
@@ -666,7 +668,8 @@ with lab.check("makers") as answer:
         [
             {"manufacturer": "BOEING", "flights": 2, "mean": 8.0},
             {"manufacturer": "AIRBUS", "flights": 1, "mean": 20.0},
-            {"manufacturer": "unknown", "flights": 1, "mean": 7.0},
+            {"manufacturer": "unknown", "flights": 2, "mean": 5.0},
+            {"manufacturer": "EMBRAER", "flights": 0, "mean": None},
         ],
         asked=f"the makers of {rows} with the planes {makes}",
         key=["manufacturer"],
@@ -678,6 +681,7 @@ with lab.check("makers", hidden=True) as answer:
     draw = answer.random
     tails = [f"N{n}" for n in range(60)]
     makes = {tail: draw.choice(["BOEING", "Åero"]) for tail in tails[:40]}
+    makes |= {"N98": "CESSNA", "N99": "EMBRAER"}
     months, known = [], {"unknown": []}
     for size in (50, 1, 80, 30):
         rows = [
@@ -692,6 +696,7 @@ with lab.check("makers", hidden=True) as answer:
         for tail, delay in rows:
             if delay is not None:
                 known.setdefault(makes.get(tail, "unknown"), []).append(delay)
+    months[2].loc[80] = ["N99", None]
     planes = pd.DataFrame({"tailnum": [*makes], "manufacturer": [*makes.values()]})
     found = answer.call("fleet", months, planes)
     answer.same_rows(
@@ -699,8 +704,9 @@ with lab.check("makers", hidden=True) as answer:
         [
             {"manufacturer": make, "flights": len(part), "mean": statistics.mean(part)}
             for make, part in known.items()
-        ],
-        asked="the makers of 161 flights in 4 partitions, a third of them with unknown planes",
+        ]
+        + [{"manufacturer": "EMBRAER", "flights": 0, "mean": None}],
+        asked="the makers of 162 flights in 4 partitions, a third of them with unknown planes",
         key=["manufacturer"],
     )
 
@@ -798,6 +804,24 @@ def makers(flights, planes):
     joined["manufacturer"] = joined["manufacturer"].fillna("unknown")
     delays = joined.groupby("manufacturer")["arr_delay"].agg(["size", "mean"])
     return delays.reset_index().rename(columns={"size": "flights"})
+
+
+# %% role="wrong" exercise="makers" misconception="Who has no tail number has no group" caught="check" says="column flights"
+def makers(flights, planes):
+    small = planes[["tailnum", "manufacturer"]].repartition(npartitions=1)
+    joined = flights.dropna(subset=["tailnum"]).merge(small, on="tailnum", how="left")
+    joined["manufacturer"] = joined["manufacturer"].fillna("unknown")
+    delays = joined.groupby("manufacturer")["arr_delay"].agg(["count", "mean"])
+    return delays.reset_index().rename(columns={"count": "flights"})
+
+
+# %% role="wrong" exercise="makers" misconception="A group of unknown values is no group" caught="check" says="row(s) missing"
+def makers(flights, planes):
+    small = planes[["tailnum", "manufacturer"]].repartition(npartitions=1)
+    joined = flights.dropna(subset=["arr_delay"]).merge(small, on="tailnum", how="left")
+    joined["manufacturer"] = joined["manufacturer"].fillna("unknown")
+    delays = joined.groupby("manufacturer")["arr_delay"].agg(["count", "mean"])
+    return delays.reset_index().rename(columns={"count": "flights"})
 
 
 # %% [markdown] topics=["4.3-3.4", "4.3-3"]

@@ -157,7 +157,10 @@ with dask_cluster() as cluster:
 # window, at Beam's smallest time. No error, no log. *A pipeline is portable as far as you have tested it on the
 # runner that will run it.*
 #
-# From now on, the direct runner. `beam.DoFn.WindowParam` gives a step the window of its element; this makes its
+# From now on, the direct runner. Under the name `DirectRunner`, Beam picks one of three for each pipeline: Prism, the
+# FnApiRunner or the BundleBasedDirectRunner. `collect` names the last, as it needs no download and runs scripted streams.
+#
+# `beam.DoFn.WindowParam` gives a step the window of its element; this makes its
 # start a datetime:
 
 
@@ -454,6 +457,7 @@ with dask_cluster() as cluster:
 # - The result is a dictionary with `departures`, `mean` (minutes) and `late`, the share of departures that are 15 minutes late or
 #   more. Of no departures, `mean` and `late` are `None`.
 # - `merge_accumulators` gets an iterable, perhaps a generator, of at least one part. Parts may be empty ones.
+# - Each worker calls a combiner of its own: all that counts is in the accumulator.
 #
 # Example: 0 and 60, added to two parts and merged, give 2 departures, a mean of 30 and 0.5.
 #
@@ -462,17 +466,18 @@ with dask_cluster() as cluster:
 
 # %%
 def in_parts(groups):
-    """What comes out of groups that are added up apart, then merged two by two."""
-    combiner, parts = delays(), []
+    """What comes out of groups that are added up apart, then merged up to three at a time."""
+    parts = []
     for group in groups:
+        combiner = delays()  # each worker has its own
         part = combiner.create_accumulator()
         for delay in group:
             part = combiner.add_input(part, delay)
         parts.append(pickle.dumps(part))  # parts travel between workers
-    while len(parts) > 1:
-        two = (pickle.loads(part) for part in parts[:2])
-        parts = [*parts[2:], pickle.dumps(combiner.merge_accumulators(two))]
-    return combiner.extract_output(pickle.loads(parts[0]))
+    for _ in groups:  # more often than needed: at last, one part alone
+        some = (pickle.loads(part) for part in parts[:3])
+        parts = [*parts[3:], pickle.dumps(delays().merge_accumulators(some))]
+    return delays().extract_output(pickle.loads(parts[0]))
 
 
 # %% role="answer" exercise="delays"
@@ -511,6 +516,7 @@ with lab.check("delays") as answer:
         ([[0, 0, 0], [60]], (4, 15, 0.25)),
         ([[15], [14, 16]], (3, 15, 2 / 3)),
         ([[-6, -4], [], [70]], (3, 20, 1 / 3)),
+        ([[1], [2], [3], [14], [30]], (5, 10, 1 / 5)),
         ([[], []], (0, None, None)),
     ]:
         answer.equal(
@@ -753,6 +759,54 @@ def delays():
 
         def merge_accumulators(self, parts):
             return max(parts)
+
+        def extract_output(self, part):
+            n, minutes, late = part
+            if n == 0:
+                return {"departures": 0, "mean": None, "late": None}
+            return {"departures": n, "mean": minutes / n, "late": late / n}
+
+    return Delays()
+
+
+# %% role="wrong" exercise="delays" misconception="A combiner sees all elements, so it may count them itself" caught="check" says="[[0], [60]]"
+def delays():
+    class Delays(beam.CombineFn):
+        def __init__(self):
+            self.seen = []
+
+        def create_accumulator(self):
+            return ()
+
+        def add_input(self, part, delay):
+            self.seen.append(delay)
+            return part
+
+        def merge_accumulators(self, parts):
+            return ()
+
+        def extract_output(self, part):
+            n, late = len(self.seen), sum(delay >= 15 for delay in self.seen)
+            if n == 0:
+                return {"departures": 0, "mean": None, "late": None}
+            return {"departures": n, "mean": sum(self.seen) / n, "late": late / n}
+
+    return Delays()
+
+
+# %% role="wrong" exercise="delays" misconception="Two parts are merged at a time" caught="check" says="[[-6, -4], [], [70]]"
+def delays():
+    class Delays(beam.CombineFn):
+        def create_accumulator(self):
+            return (0, 0, 0)
+
+        def add_input(self, part, delay):
+            return (part[0] + 1, part[1] + delay, part[2] + (delay >= 15))
+
+        def merge_accumulators(self, parts):
+            left, *rest = parts
+            right = rest[0] if rest else self.create_accumulator()
+            return tuple(a + b for a, b in zip(left, right, strict=True))
 
         def extract_output(self, part):
             n, minutes, late = part
@@ -1864,7 +1918,7 @@ def publish(path, pane):
 # ### The board
 #
 # Write `board(events, wait)`. `events` come in order of arrival, with `id`, `origin`, `departed` (a datetime in UTC, full minutes),
-# `arrived` and `delay`. Repeats have the same id and time, and count once.
+# `arrived` and `delay`. A repeat differs in `arrived` only, and counts once.
 #
 # The watermark after an event is the largest `departed` so far minus `wait` minutes. An hour is published when the
 # watermark reaches its end; what comes later for it is left out.
@@ -1925,12 +1979,12 @@ with lab.check("board") as answer:
         ("D2", "JFK", "13:50", 20),
         ("D1", "JFK", "13:05", 10),
         ("D3", "EWR", "13:59", -4),
-        ("D4", "JFK", "14:07", 0),
+        ("D4", "JFK", "14:00", 0),
         ("D5", "JFK", "13:20", 60),
-        ("D6", "JFK", "14:11", 5),
+        ("D6", "JFK", "14:10", 5),
         ("D7", "JFK", "13:55", 90),
         ("D2", "JFK", "13:50", 20),
-        ("D4", "JFK", "14:07", 0),
+        ("D4", "JFK", "14:00", 0),
     ]
     events = []
     for n, (id, origin, clock, delay) in enumerate(script):
@@ -1964,6 +2018,8 @@ with lab.check("board", hidden=True) as answer:
     for n in range(60):
         now += answer.random.choice([1, 3, 7])
         minute = now - answer.random.choice([0, 0, 0, 25, 100])
+        if n % 15 in (7, 8):  # a full hour, then its publication, to the minute
+            minute = now = now // 60 * 60 + {7: 60, 8: 20}[n % 15]
         origin = answer.random.choice(["ABC", "ÉÉÉ"])
         event = {"id": f"D{n}", "origin": origin, "delay": answer.random.randrange(90)}
         event |= {"departed": datetime.fromtimestamp(60 * minute, UTC)}
@@ -2255,6 +2311,40 @@ def board(events, wait):
             groups.setdefault((event["origin"], hour), []).append(event["delay"])
     return [
         {"origin": o, "hour": h, "departures": len(d), "delay": sum(d) / len(d)}
+        for (o, h), d in groups.items()
+    ]
+
+
+# %% role="wrong" exercise="board" misconception="A full hour is the end of the hour before" caught="check" says="column departures"
+def board(events, wait):
+    groups, seen, newest = {}, set(), 0
+    for event in events:
+        minute = int(event["departed"].timestamp()) // 60
+        hour = (minute - 1) // 60
+        if event["id"] not in seen and newest - wait < 60 * hour + 60:
+            seen.add(event["id"])
+            groups.setdefault((event["origin"], hour), []).append(event["delay"])
+        newest = max(newest, minute)
+    return [
+        {"origin": o, "hour": datetime.fromtimestamp(3600 * h, UTC)}
+        | {"departures": len(d), "delay": sum(d) / len(d)}
+        for (o, h), d in groups.items()
+    ]
+
+
+# %% role="wrong" exercise="board" misconception="An hour is over when the watermark is beyond its end" caught="check" says="column departures"
+def board(events, wait):
+    groups, seen, newest = {}, set(), 0
+    for event in events:
+        minute = int(event["departed"].timestamp()) // 60
+        hour = minute // 60
+        if event["id"] not in seen and newest - wait <= 60 * hour + 60:
+            seen.add(event["id"])
+            groups.setdefault((event["origin"], hour), []).append(event["delay"])
+        newest = max(newest, minute)
+    return [
+        {"origin": o, "hour": datetime.fromtimestamp(3600 * h, UTC)}
+        | {"departures": len(d), "delay": sum(d) / len(d)}
         for (o, h), d in groups.items()
     ]
 

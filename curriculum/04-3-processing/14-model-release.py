@@ -843,6 +843,18 @@ with lab.check("drift") as answer:
             [psi if psi is None else round(psi, 6), action],
             asked=f"the report on {text}, with an edge at 10: train {before}, live {after}",
         )
+    edges = {"x": [10, 20], "y": [0]}
+    before = {"x": [5, 15, 25, 25], "y": [-1, 1] * 5, "z": [1]}
+    after = {"x": [5, 10, 15, 20], "y": [-1] * 3 + [1] * 7, "z": [2]}
+    found = answer.call("drift", edges, before, after)
+    answer.equal(
+        {name: [round(row["psi"], 6), row["action"]] for name, row in found.items()},
+        {
+            "x": [round(0.5 * math.log(2), 6), "retrain"],
+            "y": [round(0.2 * math.log(7 / 3), 6), "none"],
+        },
+        asked=f"the report on features with the edges {edges}: train {before}, live {after}",
+    )
 
 # %% role="hidden" exercise="drift"
 with lab.check("drift", hidden=True) as answer:
@@ -1041,14 +1053,40 @@ def drift(edges, train, live):
     return report
 
 
+# %% role="wrong" exercise="drift" misconception="One edge tells low from high" caught="check" says="the report on features"
+def drift(edges, train, live):
+    def shares(values, cuts):
+        counts = [0, 0]
+        for value in values:
+            counts[value >= cuts[0]] += 1
+        return [max(count / len(values), 0.0001) for count in counts]
+
+    report = {}
+    for name, cuts in edges.items():
+        was = [value for value in train[name] if value is not None]
+        now = [value for value in live[name] if value is not None]
+        gaps = len(was) / len(train[name]) - len(now) / len(live[name])
+        low, high = min(was), max(was)
+        strange = [value for value in now if not low <= value <= high]
+        psi = None
+        if now:
+            pairs = zip(shares(was, cuts), shares(now, cuts), strict=True)
+            psi = sum((a - b) * math.log(a / b) for a, b in pairs)
+        action = "retrain" if psi is not None and psi >= 0.25 else "none"
+        if gaps > 0.1 or 2 * len(strange) > len(now):
+            action = "fix"
+        report[name] = {"psi": psi, "action": action}
+    return report
+
+
 # %% [markdown]
-# January against July, and July's distances in kilometres (invented).
+# January and February against July, and July's distances in kilometres (invented). The minute of the day is UTC's.
 
 # %%
 july = flights_of([7])
-watch = {"distance": FLIGHTS["distance"], "minute of day": FLIGHTS["scheduled"] % 1440}
+watch = {"distance": FLIGHTS["distance"], "UTC minute": FLIGHTS["scheduled"] % 1440}
 watch["delay"] = FLIGHTS["delay"]
-now = {"distance": july["distance"], "minute of day": july["scheduled"] % 1440}
+now = {"distance": july["distance"], "UTC minute": july["scheduled"] % 1440}
 now["delay"] = july["delay"]
 cuts = {
     name: sorted({*np.quantile(v, [0.2, 0.4, 0.6, 0.8])}) for name, v in watch.items()
@@ -1080,7 +1118,7 @@ print(pd.DataFrame(rows).T.to_string() if rows else "not yet")
 #   "weights": {…}}`, with dictionaries by feature. The info has `features`, a list.
 # - `messages`, `queries` as `history` takes them; queries have a text `day` too. Score those of the given day.
 # - If the file's SHA-256 is another, return `"hash"`. Then, if `features` is not
-#   `flights` and `mean` in any order, return `"features"`. In both cases write nothing.
+#   `flights` and `mean` in any order, return `"features"`. In both cases change no file.
 # - Features: those of `history`. A missing one gets its value of `fill`.
 # - Score: 1 / (1 + exp(-(bias + the sum of weight · feature))).
 # - Write `out/day=DAY/scores.parquet` with `id`, `score`, `version` (first 12 digits of the hash). Whatever that
@@ -1091,6 +1129,15 @@ print(pd.DataFrame(rows).T.to_string() if rows else "not yet")
 # Example: with bias 0 and weights 0, each flight of the day scores 0.5.
 #
 # Why: a rerun is the usual case.
+
+
+# %%
+def rerun(path, sha256, messages, queries, day, out):
+    """What `score` returns for a day of which another job has left a file."""
+    folder = Path(out, f"day={day}")
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(path, folder / "part-0.parquet")
+    return score(path, sha256, messages, queries, day, out)
 
 
 # %% role="answer" exercise="score"
@@ -1164,12 +1211,15 @@ with lab.check("score") as answer:
     ):
         info = {"features": features}
         text = json.dumps(
-            {"model": model | {"bias": bias}, "info": info}, sort_keys=True
+            {"model": model | {"bias": bias}, "info": info},
+            sort_keys=True,
+            indent=1 if run == 2 else None,
         )
         digest = hashlib.sha256(text.encode()).hexdigest()
         path = answer.put("model.json", text)
         asked = f"run {run}, day {day} with bias {bias}"
-        got = answer.call("score", path, digest, messages, queries, day, out)
+        name = "rerun" if run == 4 else "score"
+        got = answer.call(name, path, digest, messages, queries, day, out)
         answer.equal(got, len(names), asked=f"the number of rows of {asked}")
         expected = []
         for name in names:
@@ -1188,24 +1238,36 @@ with lab.check("score") as answer:
     days = [f"day=2013-02-0{n}/scores.parquet" for n in (1, 2, 3)]
     there = answer.files(out)
     answer.equal(there, days, asked="one file for each of three days")
+    before = {name: answer.read(f"{out}/{name}") for name in there}
     for features, sha, expected in [
         (["mean", "flights"], "0" * 64, "hash"),
         (["mean"], None, "features"),
         (["mean", "flights", "wind"], None, "features"),
         (["wind"], "0" * 64, "hash"),
+        (["flights", "mean"], "half", "hash"),
     ]:
         text = json.dumps(
             {"model": model, "info": {"features": features}}, sort_keys=True
         )
-        sha = sha or hashlib.sha256(text.encode()).hexdigest()
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        asked = f"features {features} and a hash that begins with {(sha or digest)[:6]}"
+        if sha == "half":
+            asked, text = "half of a file and the hash of the whole", text[:70]
         path = answer.put("model.json", text)
-        got = answer.call("score", path, sha, messages, queries, "2013-02-04", out)
-        asked = f"features {features} and a hash that begins with {sha[:6]}"
-        answer.equal(got, expected, asked=f"the result for {asked}")
-    answer.equal(answer.files(out), there, asked="no file written after a refusal")
+        sha = digest if sha in (None, "half") else sha
+        for day in ("2013-02-04", "2013-02-01"):
+            got = answer.call("score", path, sha, messages, queries, day, out)
+            answer.equal(got, expected, asked=f"the result for {asked}")
+    after = {name: answer.read(f"{out}/{name}") for name in answer.files(out)}
+    answer.true(
+        after == before,
+        asked="no file written, changed or removed after a refusal",
+        found=f"other files or bytes: {sorted(dict(after.items() ^ before.items()))}",
+    )
 
 # %% role="hidden" exercise="score"
 with lab.check("score", hidden=True) as answer:
+    answer.value("score")
     draw, out = answer.random, f"{answer.folder()}/new/scores"
     rows = []
     for number in range(40):
@@ -1243,10 +1305,12 @@ with lab.check("score", hidden=True) as answer:
             row = {"id": query["id"], "score": round(1 / (1 + math.exp(-total)), 9)}
             if query["day"] == "a":
                 expected.append(row | {"version": digest[:12]})
-        got = answer.call(
-            "score", path, digest, messages, pd.DataFrame(queries), "a", out
-        )
+        name = ["score", "rerun", "score"][run]
+        got = answer.call(name, path, digest, messages, pd.DataFrame(queries), "a", out)
         answer.equal(got, len(expected), asked="the number of rows of day a")
+        answer.equal(
+            answer.files(out), ["day=a/scores.parquet"], asked="the files of day a"
+        )
         found = answer.parquet(f"{out}/day=a/scores.parquet").read().to_pylist()
         found = [row | {"score": round(row["score"], 9)} for row in found]
         answer.same_rows(found, expected, key=["id"], asked="the scores of day a")
@@ -1489,6 +1553,74 @@ def score(path, sha256, messages, queries, day, out):
     total = pd.Series(model["bias"], rows.index, dtype=float)
     for name, weight in model["weights"].items():
         total += weight * rows[name].fillna(model["fill"][name])
+    frame = pd.DataFrame({"id": rows["id"].astype("string")})
+    frame = frame.assign(score=1 / (1 + np.exp(-total)), version=digest[:12])
+    frame.astype({"version": "string"}).to_parquet(target)
+    return len(rows)
+
+
+# %% role="wrong" exercise="score" misconception="To write a file anew is to replace its folder" caught="check" says="one file for each"
+def score(path, sha256, messages, queries, day, out):
+    data = Path(path).read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != sha256:
+        return "hash"
+    content = json.loads(data)
+    if sorted(content["info"]["features"]) != ["flights", "mean"]:
+        return "features"
+    model = content["model"]
+    rows = history(messages, queries[queries["day"] == day])
+    total = pd.Series(model["bias"], rows.index, dtype=float)
+    for name, weight in model["weights"].items():
+        total += weight * rows[name].fillna(model["fill"][name])
+    target = Path(out, f"day={day}", "scores.parquet")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    frame = pd.DataFrame({"id": rows["id"].astype("string")})
+    frame = frame.assign(score=1 / (1 + np.exp(-total)), version=digest[:12])
+    frame.astype({"version": "string"}).to_parquet(target)
+    return len(rows)
+
+
+# %% role="wrong" exercise="score" misconception="A file is understood first, then verified" caught="check" says="JSONDecodeError"
+def score(path, sha256, messages, queries, day, out):
+    data = Path(path).read_bytes()
+    content = json.loads(data)
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != sha256:
+        return "hash"
+    if sorted(content["info"]["features"]) != ["flights", "mean"]:
+        return "features"
+    model = content["model"]
+    rows = history(messages, queries[queries["day"] == day])
+    total = pd.Series(model["bias"], rows.index, dtype=float)
+    for name, weight in model["weights"].items():
+        total += weight * rows[name].fillna(model["fill"][name])
+    target = Path(out, f"day={day}", "scores.parquet")
+    shutil.rmtree(target.parent, ignore_errors=True)
+    target.parent.mkdir(parents=True)
+    frame = pd.DataFrame({"id": rows["id"].astype("string")})
+    frame = frame.assign(score=1 / (1 + np.exp(-total)), version=digest[:12])
+    frame.astype({"version": "string"}).to_parquet(target)
+    return len(rows)
+
+
+# %% role="wrong" exercise="score" misconception="An empty day is a good start" caught="check" says="changed or removed"
+def score(path, sha256, messages, queries, day, out):
+    shutil.rmtree(Path(out, f"day={day}"), ignore_errors=True)
+    data = Path(path).read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != sha256:
+        return "hash"
+    content = json.loads(data)
+    if sorted(content["info"]["features"]) != ["flights", "mean"]:
+        return "features"
+    model = content["model"]
+    rows = history(messages, queries[queries["day"] == day])
+    total = pd.Series(model["bias"], rows.index, dtype=float)
+    for name, weight in model["weights"].items():
+        total += weight * rows[name].fillna(model["fill"][name])
+    target = Path(out, f"day={day}", "scores.parquet")
+    target.parent.mkdir(parents=True)
     frame = pd.DataFrame({"id": rows["id"].astype("string")})
     frame = frame.assign(score=1 / (1 + np.exp(-total)), version=digest[:12])
     frame.astype({"version": "string"}).to_parquet(target)
