@@ -29,6 +29,7 @@ import contextlib
 import itertools
 import json
 import logging
+import time
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 
@@ -347,13 +348,13 @@ def member(topic, name, listener=None):
 
 
 def take_turns(members, until):
-    """Poll the members in turns until something is true."""
-    for _ in range(150):
-        if until():
-            return
+    """Poll the members in turns until something is true; give up after a minute."""
+    latest = time.monotonic() + 60
+    while not until():
+        if time.monotonic() > latest:
+            raise TimeoutError("a minute of polls, and not done")
         for one in members:
             one.poll(10)
-    raise TimeoutError("150 polls, and not done")
 
 
 def shared(members):
@@ -548,24 +549,29 @@ def handover(worker: Worker, revoked: set[TopicPartition]) -> None:
 # %% role="check" exercise="handover"
 with lab.check("handover") as answer:
     answer.value("handover")
-    found = answer.call("shifts", [4, 4, 4], 5, None)
-    for kind, said, expected in [
-        ("lost", "no message that nobody does", []),
-        ("twice", "no message that is done twice", []),
-        ("left", "no message that waits uncommitted when all have left", 0),
+    for sizes, early, later, said in [
+        ([4, 4, 4], 5, None, "b comes, does all of its own and leaves"),
+        ([1, 1, 9], 5, 0, "b comes, does nothing and leaves"),
     ]:
-        answer.equal(
-            found[kind],
-            expected,
-            asked=f"{said}: a polls 12 messages and does 5, b comes, does all of its own and "
-            "leaves, a does the rest",
-        )
+        found = answer.call("shifts", sizes, early, later)
+        for kind, wish, expected in [
+            ("lost", "no message that nobody does", []),
+            ("twice", "no message that is done twice", []),
+            ("left", "no message that waits uncommitted when all have left", 0),
+        ]:
+            answer.equal(
+                found[kind],
+                expected,
+                asked=f"{wish}: a polls {sizes} messages of three partitions and does {early}, "
+                f"{said}, a does the rest",
+            )
 
 # %% role="hidden" exercise="handover"
 with lab.check("handover", hidden=True) as answer:
     answer.value("handover")
-    sizes = [answer.random.randrange(5, 9) for _ in range(3)]
-    for early, later in {answer.random.randrange(4, 8): 1, 0: 3}.items():
+    draw = answer.random
+    sizes = [1, draw.randrange(5, 9), draw.choice([1, 6])]
+    for early, later in {draw.randrange(4, 7): draw.choice([0, 1]), 0: 3}.items():
         answer.equal(
             answer.call("shifts", sizes, early, later),
             {"left": 0, "lost": [], "twice": []},
@@ -636,6 +642,23 @@ def handover(worker, revoked):
         place: worker.done.pop(place) - 1 for place in revoked if place in worker.done
     }
     worker.commit(done)
+    worker.queue = [
+        m for m in worker.queue if TopicPartition(m.topic, m.partition) not in revoked
+    ]
+
+
+# %% role="wrong" exercise="handover" misconception="Nothing done is offset 0" caught="check" says="waits uncommitted"
+def handover(worker, revoked):
+    worker.commit({place: worker.done.pop(place, 0) for place in revoked})
+    worker.queue = [
+        m for m in worker.queue if TopicPartition(m.topic, m.partition) not in revoked
+    ]
+
+
+# %% role="wrong" exercise="handover" misconception="After a rebalance, done begins anew" caught="check" says="waits uncommitted"
+def handover(worker, revoked):
+    worker.commit({p: worker.done[p] for p in revoked if p in worker.done})
+    worker.done.clear()
     worker.queue = [
         m for m in worker.queue if TopicPartition(m.topic, m.partition) not in revoked
     ]
@@ -1544,7 +1567,7 @@ def relay(consumer, producer, target):
 #    value; `datetime.fromisoformat` reads its times.
 # 2. Read them with `reader` and `drain`. An airport's *watermark* is the latest `departed` of its messages so far, less
 #    `wait` minutes.
-# 3. A message counts unless the watermark has reached the end of its hour. The same `id` counts once.
+# 3. A message counts unless the watermark has reached the end of its hour. Of those of one `id`, only the last counts.
 #
 # Return a list of dictionaries: `origin`, `hour` (a datetime in UTC), `departures` and `delay` (the mean).
 #
@@ -1598,14 +1621,14 @@ with lab.check("board") as answer:
 
     def at(clock):
         hour, minute = map(int, clock.split(":"))
-        return datetime(2013, 7, 10, hour, minute, tzinfo=UTC)
+        return datetime(2013, 7, 10, tzinfo=UTC) + timedelta(hours=hour, minutes=minute)
 
     for wait, script, expected in [
         (
             480,
-            "D1 EWR 14:59 10, D2 EWR 15:00 0, D3 JFK 18:30 -5, D1 EWR 14:59 10, "
+            "D1 EWR 14:59 10, D2 EWR 15:00 0, D3 JFK 18:30 -5, D1 EWR 14:59 12, "
             "D4 EWR 14:00 21, D5 JFK 13:05 7",
-            "EWR 14:00 2 15.5, EWR 15:00 1 0, JFK 13:00 1 7, JFK 18:00 1 -5",
+            "EWR 14:00 2 16.5, EWR 15:00 1 0, JFK 13:00 1 7, JFK 18:00 1 -5",
         ),
         (
             10,
@@ -1620,6 +1643,12 @@ with lab.check("board") as answer:
             "LGA 14:00 1 3, LGA 18:00 1 6, EWR 14:00 1 9, EWR 18:00 1 1, JFK 14:00 1 5, "
             "JFK 18:00 1 2",
         ),
+        (
+            10,
+            "D1 EWR 23:59 5, D2 EWR 24:00 7, D3 EWR 24:09 1, D4 EWR 23:00 4, D5 EWR 24:10 4, "
+            "D6 EWR 23:55 3",
+            "EWR 23:00 2 4.5, EWR 24:00 3 4",
+        ),
     ]:
         events = [
             {"id": name, "origin": origin, "departed": at(clock), "delay": int(delay)}
@@ -1630,7 +1659,7 @@ with lab.check("board") as answer:
         for number, (event, moment) in enumerate(zip(events, arrived, strict=True)):
             event["arrived"] = moment + timedelta(seconds=number)
         found = answer.call("watched", events, wait)
-        said = f"with wait {wait}, of these (id, origin, departed, delay): {script}"
+        said = f"with wait {wait}, of these (id, origin, departed, delay; 24:00 is midnight): {script}"
         answer.same_rows(
             found["rows"],
             [
@@ -1662,7 +1691,8 @@ with lab.check("board", hidden=True) as answer:
             event = {"id": f"Ø{number}", "origin": draw.choice(["ÉWR", "JFK", "LGA"])}
             event |= {"departed": moment, "delay": draw.randrange(-9, 200)}
             event |= {"arrived": start + timedelta(minutes=4 * number)}
-            events += [event] if number % 7 else [event, event]
+            again = [] if number % 7 else [event | {"delay": draw.randrange(-9, 200)}]
+            events += [event, *again]
         for event in events:
             origin, moment = event["origin"], event["departed"]
             newest[origin] = max(newest.get(origin, moment), moment)
@@ -1711,30 +1741,22 @@ def board(events, wait):
         data = json.dumps(event).encode()
         producer.send(topic, key=event["origin"].encode(), value=data)
     producer.flush()
-    rows = {}
+    last, rows = {}, {}
     for number in range(6):
-        newest, seen = {}, set()
+        newest = {}
         with reader(topic, [number], group="board-2") as consumer:
             for message in drain(consumer):
                 event = json.loads(message.value)
                 moment = datetime.fromisoformat(event["departed"])
                 newest.setdefault(message.key, []).append(moment)
                 hour = datetime.fromisoformat(event["departed"][:13] + ":00:00+00:00")
-                late = max(newest[message.key]) - hour >= keep
-                if late or event["id"] in seen:
-                    continue
-                seen.add(event["id"])
-                row = rows.setdefault(
-                    (message.key, hour),
-                    {
-                        "hour": hour,
-                        "origin": event["origin"],
-                        "departures": 0,
-                        "sum": 0,
-                    },
-                )
-                row["departures"] += 1
-                row["sum"] += int(event["delay"])
+                if max(newest[message.key]) - hour < keep:
+                    last[event["origin"], hour, event["id"]] = int(event["delay"])
+    for (origin, hour, _), delay in last.items():
+        fresh = {"hour": hour, "origin": origin, "departures": 0, "sum": 0}
+        row = rows.setdefault((origin, hour), fresh)
+        row["departures"] += 1
+        row["sum"] += delay
     for row in rows.values():
         row["delay"] = row.pop("sum") / row["departures"]
     return list(rows.values())
@@ -1823,6 +1845,50 @@ def board(events, wait):
         arrived = datetime.fromisoformat(event["arrived"])
         hour = at.replace(minute=0, second=0, microsecond=0)
         if arrived - at <= timedelta(minutes=wait):
+            groups[origin, hour][event["id"]] = event["delay"]
+    return [
+        {"origin": origin, "hour": hour, "departures": len(delays)}
+        | {"delay": sum(delays.values()) / len(delays)}
+        for (origin, hour), delays in groups.items()
+    ]
+
+
+# %% role="wrong" exercise="board" misconception="What was counted once is not looked at again" caught="check" says="delay holds"
+def board(events, wait):
+    topic = new_topic()
+    values = [(event["origin"], json.dumps(event, default=str)) for event in events]
+    send(topic, [{"key": origin, "value": value} for origin, value in values])
+    latest, groups = {}, defaultdict(dict)
+    with reader(topic) as consumer:
+        messages = drain(consumer)
+    for message in messages:
+        event = json.loads(message.value)
+        origin, at = event["origin"], datetime.fromisoformat(event["departed"])
+        hour = at.replace(minute=0, second=0, microsecond=0)
+        latest[origin] = max(at, latest.get(origin, at))
+        if latest[origin] - timedelta(minutes=wait) < hour + timedelta(hours=1):
+            groups[origin, hour].setdefault(event["id"], event["delay"])
+    return [
+        {"origin": origin, "hour": hour, "departures": len(delays)}
+        | {"delay": sum(delays.values()) / len(delays)}
+        for (origin, hour), delays in groups.items()
+    ]
+
+
+# %% role="wrong" exercise="board" misconception="A later time has a later hour" caught="check" says="departures holds"
+def board(events, wait):
+    topic = new_topic()
+    values = [(event["origin"], json.dumps(event, default=str)) for event in events]
+    send(topic, [{"key": origin, "value": value} for origin, value in values])
+    latest, groups = {}, defaultdict(dict)
+    with reader(topic) as consumer:
+        messages = drain(consumer)
+    for message in messages:
+        event = json.loads(message.value)
+        origin, at = event["origin"], datetime.fromisoformat(event["departed"])
+        hour = at.replace(minute=0, second=0, microsecond=0)
+        latest[origin] = max(at, latest.get(origin, at))
+        if (latest[origin] - timedelta(minutes=wait)).hour <= at.hour:
             groups[origin, hour][event["id"]] = event["delay"]
     return [
         {"origin": origin, "hour": hour, "departures": len(delays)}

@@ -23,6 +23,7 @@
 # Times are whole minutes from the start of 2013 in UTC.
 
 # %% role="setup"
+import re
 
 import duckdb
 import numpy as np
@@ -366,11 +367,19 @@ def history(messages, queries):
 #
 # **Predict:** a service restarts from its saved state. Which messages must that state hold?
 
+
+# %%
+def again(state, events):
+    """The answers of step, twice from one saved state."""
+    return [step(state, events)[1], step(state, events)[1]]
+
+
 # %% [markdown] role="task" exercise="step" points=3 topics=["4.3-6"]
 # ### The same feature, event by event
 #
 # Write `step(state, events)`. It returns a new state and the answers to the queries among the events, as a list of
-# `{"id", "flights", "mean"}`, with the meaning of exercise 1 (`None` if there is no mean).
+# `{"id", "flights", "mean"}`, with the meaning of exercise 1 (`None` if there is no mean). Leave the given state as it
+# is: after a crash, the service starts from it once more.
 #
 # Each event is a dictionary with a `time`, which never falls, also not from one call to the next:
 #
@@ -434,35 +443,47 @@ with lab.check("step") as answer:
         (231, "q8", "EWR", 2, 30),
         (240, "D", "EWR", 100, -40),
         (241, "q9", "EWR", 1, 60),
+        (242, "A", "JFK", 200, 60),
+        (243, "q10", "EWR", 0, None),
+        (243, "q11", "JFK", 1, 60),
     ]
-    for cut in [1, 3, 6, 18]:
+    events, expected = [], []
+    for row in log:
+        if row[1][0] == "q":
+            events.append({"time": row[0], "id": row[1], "origin": row[2]})
+            expected.append([{"id": row[1], "flights": row[3], "mean": row[4]}])
+        else:
+            events.append(dict(zip(names, row, strict=True)))
+            expected.append([])
+    for cut in [1, 3, 6, 21]:
         state = None
         for start in range(0, len(log), cut):
-            events, expected = [], []
-            for row in log[start : start + cut]:
-                if row[1][0] == "q":
-                    events.append({"time": row[0], "id": row[1], "origin": row[2]})
-                    expected.append({"id": row[1], "flights": row[3], "mean": row[4]})
-                else:
-                    events.append(dict(zip(names, row, strict=True)))
-            result = answer.call("step", state, events)
+            result = answer.call("step", state, events[start : start + cut])
             state = result[0]
             answer.equal(
                 result[1],
-                expected,
+                [row for rows in expected[start : start + cut] for row in rows],
                 asked=f"the answers to {[row[1] for row in log[start : start + cut]]}, "
                 f"{cut} event(s) at a time",
             )
+    state = answer.call("step", None, events[:12])[0]
+    answer.equal(
+        answer.call("again", state, events[12:]),
+        [[row for rows in expected[12:] for row in rows]] * 2,
+        asked=f"the same answers to {[row[1] for row in log[12:]]}, twice from one state",
+    )
     message = {"origin": "JFK", "delay": 3}
     many = [
         message | {"time": n, "flight": f"F{n}", "left": n - 1} for n in range(300, 900)
     ]
     state = answer.call("step", None, many)[0]
-    state = answer.call("step", state, [{"time": 1100, "id": "q", "origin": "JFK"}])[0]
-    answer.true(
-        len(str(state)) < 2000,
-        asked="a small state, 200 minutes after the last of 600 flights",
-        found=f"a state of {len(str(state))} characters",
+    state = answer.call("step", state, [{"time": 1000, "id": "q", "origin": "JFK"}])[0]
+    held = sorted(set(re.findall(r"\bF\d+\b", str(state))))
+    answer.equal(
+        held,
+        [f"F{n}" for n in range(881, 900)],
+        asked="a small state: at 1000, of F300 (left at 299) to F899 (left at 898), those that left from 880 on",
+        found=f"{len(held)} flights: {', '.join([*held[:2], '...', *held[-1:]])}",
     )
 
 # %% role="hidden" exercise="step"
@@ -483,7 +504,7 @@ with lab.check("step", hidden=True) as answer:
         log.append(query | {"origin": draw.choice(["EWR", "JFK", "LGA"])})
     draw.shuffle(log)
     log.sort(key=lambda event: event["time"])
-    expected, found, state = [], [], None
+    expected, found = [], []
     for query in log:
         if "id" in query:
             known = [m for m in log if "flight" in m and m["time"] < query["time"]]
@@ -492,13 +513,18 @@ with lab.check("step", hidden=True) as answer:
             delays = [m["delay"] for m in last if query["time"] - m["left"] <= 120]
             mean = sum(delays) / len(delays) if delays else None
             expected.append({"id": query["id"], "flights": len(delays), "mean": mean})
+    state = None
     while log:
         size = draw.randint(1, 60)
-        state, answers = answer.call("step", state, log[:size])
-        found += answers
+        after = answer.call("step", state, log[:size])[0]
+        found += answer.call("again", state, log[:size])[1]
+        state = after
         log = log[size:]
     answer.same_rows(
-        found, expected, key=["id"], asked="the answers to 80 queries in a stream"
+        found,
+        expected,
+        key=["id"],
+        asked="the answers to 80 queries in a stream, each the second time from one state",
     )
 
 # %% [markdown] role="hint" exercise="step"
@@ -558,6 +584,49 @@ def step(state, events):
             mean = sum(delays) / len(delays) if delays else None
             answers.append({"id": event["id"], "flights": len(delays), "mean": mean})
     return flights, answers
+
+
+# %% role="wrong" exercise="step" misconception="The old state is of no use once there is a new one" caught="check" says="twice from one state"
+def step(state, events):
+    state, answers = state or {"flights": {}, "waiting": []}, []
+    flights, waiting = state["flights"], state["waiting"]
+    for event in events:
+        now = event["time"]
+        while waiting and waiting[0]["time"] < now:
+            message = waiting.pop(0)
+            flights[message["flight"]] = message
+        for name in [f for f, m in flights.items() if m["left"] < now - 120]:
+            del flights[name]
+        if "flight" in event:
+            waiting.append(event)
+            continue
+        delays = [
+            m["delay"] for m in flights.values() if m["origin"] == event["origin"]
+        ]
+        mean = sum(delays) / len(delays) if delays else None
+        answers.append({"id": event["id"], "flights": len(delays), "mean": mean})
+    return state, answers
+
+
+# %% role="wrong" exercise="step" misconception="A flight belongs to its airport, so the airport is part of the key" caught="check" says="q10"
+def step(state, events):
+    state = state or {"flights": {}, "waiting": []}
+    flights, waiting, answers = state["flights"], state["waiting"], []
+    for event in events:
+        now = event["time"]
+        known = [w for w in waiting if w["time"] < now]
+        flights = flights | {w["origin"] + w["flight"]: w for w in known}
+        waiting = [w for w in waiting if w["time"] == now]
+        flights = {f: m for f, m in flights.items() if m["left"] >= now - 120}
+        if "flight" in event:
+            waiting.append(event)
+            continue
+        delays = [
+            m["delay"] for m in flights.values() if m["origin"] == event["origin"]
+        ]
+        mean = sum(delays) / len(delays) if delays else None
+        answers.append({"id": event["id"], "flights": len(delays), "mean": mean})
+    return {"flights": flights, "waiting": waiting}, answers
 
 
 # %% role="wrong" exercise="step" misconception="A running sum needs no messages: a correction is one flight more" caught="check" says="answers to"
@@ -816,6 +885,19 @@ with lab.check("leaks") as answer:
             [("A", "EWR", 500, 100, 10, -90, 40, 30)],
             ["air", "own"],
         ),
+        (
+            "a flight with delay 0",
+            [("A", "EWR", 500, 100, 100, 0, 190, 90)],
+            ["day", "own"],
+        ),
+        (
+            "a flight that left at minute 0, and a cancelled one",
+            [
+                ("A", "EWR", 500, 90, 0, -90, 25, 25),
+                ("B", "EWR", 500, 100, None, None, None, None),
+            ],
+            [],
+        ),
         ("no flights", [], []),
     ]:
         table = [dict(zip(names, row, strict=True)) for row in rows]
@@ -851,7 +933,7 @@ with lab.check("leaks", hidden=True) as answer:
         table = []
         for number in range(size):
             scheduled = draw.randrange(60, 600, 20)
-            left = scheduled + draw.choice([-100, -90, -60, 0, 40, 100])
+            left = scheduled + draw.choice([-scheduled, -100, -90, -60, 0, 40, 100])
             air = draw.choice([20, 40, 90])
             row = {"id": f"F{number}", "origin": draw.choice(["EWR", "JFK"])}
             row |= {"distance": 8 * air, "scheduled": scheduled, "left": left}
@@ -961,6 +1043,47 @@ def leaks(table):
         known = [blank(row, moment) for row in table]
         for name, feature in FEATURES.items():
             if feature(flight, table) != feature(blank(flight, moment), known):
+                found.add(name)
+    return sorted(found)
+
+
+# %% role="wrong" exercise="leaks" misconception="A time of 0 is no time" caught="check" says="at minute 0"
+def leaks(table):
+    def blank(row, moment):
+        row = dict(row)
+        for time, other in [("left", "delay"), ("landed", "air_time")]:
+            if not row[time] or row[time] >= moment:
+                row[time] = row[other] = None
+        return row
+
+    found = set()
+    for flight in table:
+        moment = flight["scheduled"] - 60
+        known = [blank(row, moment) for row in table]
+        own = blank(flight, moment)
+        for name, feature in FEATURES.items():
+            if feature(flight, table) != feature(own, known):
+                found.add(name)
+    return sorted(found)
+
+
+# %% role="wrong" exercise="leaks" misconception="A mean of 0 is as good as none" caught="check" says="delay 0"
+def leaks(table):
+    def blank(row, moment):
+        row = dict(row)
+        for time, other in [("left", "delay"), ("landed", "air_time")]:
+            if row[time] is None or row[time] >= moment:
+                row[time] = row[other] = None
+        return row
+
+    found = set()
+    for flight in table:
+        moment = flight["scheduled"] - 60
+        known = [blank(row, moment) for row in table]
+        own = blank(flight, moment)
+        for name, feature in FEATURES.items():
+            before, after = feature(flight, table), feature(own, known)
+            if (before or 0) != (after or 0):
                 found.add(name)
     return sorted(found)
 
