@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -168,11 +170,25 @@ def test_library_values_come_back_plain():
     assert wire.decode(wire.encode(stamp)) == dt.datetime(2013, 11, 3, tzinfo=dt.UTC)
 
 
-def test_tables_keep_integers_beside_nulls():
-    frame = pd.DataFrame({"a": pd.array([1, None], dtype="Int64"), "b": [1, 2]})
+@pytest.mark.parametrize("dtype", [f"{kind}{bits}" for kind in ("Int", "UInt") for bits in (8, 64)])
+def test_tables_keep_integers_beside_nulls(dtype):
+    frame = pd.DataFrame({"a": pd.array([1, None], dtype=dtype), "b": [1, 2]})
     back = wire.decode(wire.encode(frame))
-    assert str(back.dtypes["a"]) == "Int64"
+    assert str(back.dtypes["a"]) == dtype
     assert str(back.dtypes["b"]) == "int64"
+
+
+def test_plain_values_need_no_table_library():
+    """A grader's processes for a lab without tables stay small, and start sooner."""
+    code = """
+import sys
+from labkit.check import compare, wire
+value = {"a": [1, 2.5, None, ("x", {3})]}
+assert compare.equal(wire.decode(wire.encode(value)), value)
+assert compare.found(value)
+sys.exit(bool({"pyarrow", "numpy", "pandas"} & {*sys.modules}))
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_column_of_mixed_kinds_is_named():
