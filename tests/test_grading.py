@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import pytest
 from hostile.small import lab, notebook, plan, reference
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 
 from grader.engine.grading import Grader, grade
 from grader.engine.rebuild import PlanCell, rebuild
@@ -143,3 +145,18 @@ def test_a_lab_grades_without_any_namespace():
 def test_a_missing_file_is_one_sentence(tmp_path):
     with pytest.raises(CourseError, match="not a file"):
         grade(tmp_path / "no.ipynb", lab())
+
+
+def test_a_table_is_shown_as_in_a_notebook():
+    """Libraries that take a warm process for a terminal would cut a wide table."""
+    wide = "import pandas as pd\npd.DataFrame({f'column {n:020}': [n] for n in range(12)})"
+    first, *rest = plan().cells
+    cells = (first, PlanCell("wide", wide), *rest)
+    imports = ("pandas", *plan().imports)
+    with Grader(dataclasses.replace(plan(), cells=cells, imports=imports)) as grader:
+        shown = grader.grade(notebook(reference())).cells["wide"]["outputs"]
+    kernel = NotebookClient(new_notebook(cells=[new_code_cell(wide)]), timeout=60)
+    expected = kernel.execute().cells[0].outputs
+    text, html = ([o["data"][kind] for o in shown] for kind in ("text/plain", "text/html"))
+    assert text == [o.data["text/plain"] for o in expected]
+    assert html == [o.data["text/html"] for o in expected]

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ipykernel import zmqshell
 from ipykernel.displayhook import ZMQShellDisplayHook
-from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.displaypub import DisplayPublisher
 from traitlets import Type
 from traitlets.config import Config
@@ -66,7 +66,7 @@ class Outputs:
 class _Stream:
     encoding, errors = "utf-8", "strict"
 
-    def __init__(self, shell: Shell, name: str) -> None:
+    def __init__(self, shell: ZMQInteractiveShell, name: str) -> None:
         self._shell, self.name = shell, name
 
     def write(self, text: str) -> int:
@@ -115,8 +115,8 @@ class _DisplayHook(ZMQShellDisplayHook):
             self.shell.outputs.add(output)
 
 
-class Shell(ZMQInteractiveShell):
-    """A kernel's shell whose outputs go to a list."""
+class ZMQInteractiveShell(zmqshell.ZMQInteractiveShell):
+    """A kernel's shell whose outputs go to a list; by its name, libraries know a notebook."""
 
     displayhook_class = Type(_DisplayHook)
     display_pub_class = Type(_Publisher)
@@ -154,12 +154,12 @@ class Shell(ZMQInteractiveShell):
         return self.outputs.items, self.execution_count - 1
 
 
-def make_shell() -> Shell:
+def make_shell() -> ZMQInteractiveShell:
     """The one shell of this process, made before the libraries are imported."""
     config = Config()
     config.HistoryManager.enabled = False
     config.HistoryManager.hist_file = ":memory:"
-    return Shell.instance(config=config)
+    return ZMQInteractiveShell.instance(config=config)
 
 
 @contextmanager
@@ -176,7 +176,7 @@ def _alarm(seconds: float) -> Iterator[None]:
 
 
 def serve(
-    channel: socket.socket, shell: Shell, limits: Limits, layers: list[str], work: str
+    channel: socket.socket, shell: ZMQInteractiveShell, limits: Limits, layers: list[str], work: str
 ) -> None:
     """Answer the judge until it goes away."""
     os.environ["TMPDIR"] = "/tmp" if work.startswith("/tmp/home") else work
@@ -205,7 +205,11 @@ def serve(
 
 
 def _answer(
-    shell: Shell, answers: LocalAnswers, limits: Limits, header: dict[str, Any], body: bytes
+    shell: ZMQInteractiveShell,
+    answers: LocalAnswers,
+    limits: Limits,
+    header: dict[str, Any],
+    body: bytes,
 ) -> tuple[dict[str, Any], bytes]:
     done = {"status": "ok"}
     match header["op"]:

@@ -211,9 +211,11 @@ def _warm_up(plan: dict[str, Any]) -> Any:
         # Libraries ask for the shell when they are imported, so it comes first.
         warm = importlib.import_module(plan["child"]).make_shell()
     logging.disable(logging.WARNING)  # what a library says when it is imported is no one's here
-    for name in [*plan["imports"], *(["pyarrow.parquet"] if _meets_tables(plan) else [])]:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
+    # Only while a cell runs do libraries find the shell; pandas asks it how much to print.
+    with getattr(warm, "builtin_trap", contextlib.nullcontext()):
+        for name in [*plan["imports"], *(["pyarrow.parquet"] if _meets_tables(plan) else [])]:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
     logging.disable(logging.NOTSET)
     if "matplotlib.pyplot" in sys.modules:
         import matplotlib.pyplot as plt
