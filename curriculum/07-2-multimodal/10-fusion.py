@@ -1208,8 +1208,8 @@ if found is None:
     print("not started")
 else:
     for name, value in sorted(found.items()):
-        print(f"{name:8} {value:+.3f}")
-    print(f"together {sum(found.values()):+.3f}")
+        print(f"{name:8} {value:+.2f}")
+    print(f"together {sum(found.values()):+.2f}")
 
 # %% [markdown]
 # The plan is free and worth most. Sensors and report share what they both know. Before you cancel a feed, ask what it
