@@ -36,6 +36,8 @@ class Assignment:
     labs: list[ClassLab]
     hands: list[Hand]
     record: Record
+    #: What the labs' own wrong answers are told: of the labs, whatever the class.
+    told: Record
     #: Notebooks that could not be graded, with the reason.
     failed: dict[tuple[str, str], str] = field(default_factory=dict)
     #: Labs whose misconceptions cannot all be named, with the reason.
@@ -106,7 +108,8 @@ def grade_class(folder: ClassFolder, labs: list[ClassLab], run: Run) -> pathlib.
                     f"Nobody has handed in {name}: there is no {folder.submitted}/STUDENT/{name}."
                 )
             record = stack.enter_context(Record(folder.grading / f"{name}.jsonl"))
-            assignments.append(Assignment(name, own, hands, record))
+            told = stack.enter_context(Record(folder.grading / "labs" / f"{name}.jsonl"))
+            assignments.append(Assignment(name, own, hands, record, told))
         report = folder.grading / "report.html"
         todo = [(a, s) for a in assignments for s in a.submissions() if not _is_done(folder, a, s)]
         if not todo and report.is_file() and all(_is_saved(folder, a) for a in assignments):
@@ -258,7 +261,7 @@ def _name_misconceptions(assignments: list[Assignment], run: Run) -> None:
                 # Half of the names would count as all of them the next time.
                 if patterns and (lab.name, exercise) not in lost:
                     entry = {"key": ["wrong", lab.name, exercise], "hash": _wrong_key(lab, key)}
-                    assignment.record.append(entry | {"patterns": sorted(patterns)})
+                    assignment.told.append(entry | {"patterns": sorted(patterns)})
 
 
 def _wrong_jobs(assignment: Assignment, lab: ClassLab) -> list[dict[str, Any]]:
@@ -273,7 +276,7 @@ def _wrong_jobs(assignment: Assignment, lab: ClassLab) -> list[dict[str, Any]]:
     needed = sorted(
         name
         for name in needed
-        if (assignment.record.find("wrong", lab.name, name) or {}).get("hash")
+        if (assignment.told.find("wrong", lab.name, name) or {}).get("hash")
         != _wrong_key(lab, lab.exercises[name])
     )
     jobs = []

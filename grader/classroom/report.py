@@ -199,7 +199,7 @@ def _misconceptions(
     assignment: Assignment, lab: ClassLab, exercise: str, entries: dict[str, dict[str, Any]]
 ) -> dict[str, list[str]]:
     """The students whose result is that of a wrong answer of the lab, by its name."""
-    known = assignment.record.find("wrong", lab.name, exercise) or {"patterns": []}
+    known = assignment.told.find("wrong", lab.name, exercise) or {"patterns": []}
     names: dict[tuple, list[str]] = {}
     for name, *pattern in known["patterns"]:
         names.setdefault(_pattern(*pattern), []).append(name)

@@ -27,7 +27,7 @@ SPARE = 1
 class _Kept:
     grader: Grader
     users: int = 0
-    #: Whether the lab's own answers have earned full marks in this process.
+    #: Whether answers to the whole lab have earned full marks in this process.
     proven: bool = False
     proving: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
@@ -112,17 +112,19 @@ def _grade(
     for attempt in (1, 2):
         with _warm(lab["key"], plan, shared) as kept:
             try:
+                result = kept.grader.grade(data, wanted)
+                if all(e.outcome == "done" for e in result.exercises):
+                    kept.proven |= len(wanted) == len(plan.exercises)
+                    return result
+                judge_ended = any(e.stage == "judge" for e in result.exercises)
+                if judge_ended and attempt == 1:
+                    continue
+                # Is it the answer, or this machine? Students would pay for our fault.
                 with kept.proving:
-                    if not kept.proven:
+                    if judge_ended or not kept.proven:
                         _prove(kept.grader, lab)
                         kept.proven = True
-                result = kept.grader.grade(data, wanted)
-                if all(exercise.stage != "judge" for exercise in result.exercises):
-                    return result
-                if attempt == 2:
-                    # The judge itself ends at an answer. Is it the answer, or the judge?
-                    _prove(kept.grader, lab)
-                    return result
+                return result
             except (CourseError, OSError):
                 # One process that does not start may be chance; a second one is a reason.
                 if attempt == 2:
@@ -131,7 +133,7 @@ def _grade(
 
 
 def _prove(grader: Grader, lab: dict[str, Any]) -> None:
-    """Have the lab's own answers earn full marks here: else students would pay for our fault."""
+    """Have the lab's own answers earn full marks here, or raise."""
     result = grader.grade(lab["proof"])
     lost = next((e for e in result.exercises if e.outcome != "done"), None)
     if lost:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import platform
 import signal
@@ -62,6 +63,7 @@ _FAMILIES = (1, 2, 10, 16)
 _NEW_NAMESPACES = 0x7E020000
 
 
+@functools.cache
 def numbers() -> dict[str, int]:
     """The numbers of the denied calls on this machine."""
     index = 0 if platform.machine() == "x86_64" else 1
@@ -104,16 +106,27 @@ def read_only(target: str) -> None:
 
 def seccomp(*, network: bool) -> bool:
     """Refuse the calls that no lab needs; without ``network``, all sockets as well."""
-    if platform.machine() not in _ARCH:
+    program = _filter(network=network)
+    if not program:
         return False
-    index = 0 if platform.machine() == "x86_64" else 1
-    program = _filter(index, families=_FAMILIES if network else ())
     buffer = ctypes.create_string_buffer(program, len(program))
     head = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(buffer))
     return _libc.prctl(_PR_SET_SECCOMP, 2, ctypes.c_char_p(head), 0, 0) == 0
 
 
-def _filter(index: int, families: tuple[int, ...]) -> bytes:
+def rehearse() -> None:
+    """Have ready what is the same for all processes that are forked from this one."""
+    numbers()
+    _filter(network=True)
+
+
+@functools.cache
+def _filter(*, network: bool) -> bytes:
+    """The program, empty where the machine's numbers are not known."""
+    if platform.machine() not in _ARCH:
+        return b""
+    index = 0 if platform.machine() == "x86_64" else 1
+    families = _FAMILIES if network else ()
     load, equal, above, any_bit, give = 0x20, 0x15, 0x35, 0x45, 0x06
     allow, refuse, absent, kill = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
 

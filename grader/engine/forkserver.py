@@ -1,7 +1,8 @@
-"""A warm process: the libraries of a lab are imported once, each notebook gets a fork of it.
+"""Warm processes: the libraries of a lab are imported once, each notebook gets forks.
 
-``python -m grader.engine.forkserver`` is the process; :class:`WarmServer` starts it. Two kinds
-exist: one whose forks run students' code behind walls, one whose forks judge. They share nothing.
+``python -m grader.engine.forkserver`` imports them and forks once: the forks of the one process run
+students' code behind walls, those of the other judge. :class:`WarmServer` starts the pair. What is
+to be kept from students comes later, to the judges' forks alone.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
+from grader.engine import confine
 from grader.engine.sandbox import LINUX, Limits, can_mount, keep
 from labkit.errors import CourseError
 
@@ -42,32 +44,31 @@ _ONE_THREAD = {
 
 
 class WarmServer:
-    """A running warm process, asked for forks; close it when done."""
+    """The running pair of warm processes of a lab, asked for forks; close it when done."""
 
     def __init__(
         self,
-        kind: str,
         imports: Sequence[str],
         datasets: Sequence[str],
-        view: Sequence[str] = (),
-        child: str = "grader.engine.child",
-        setup: str = "",
+        view: Sequence[str],
+        setup: str,
         hash_seed: int = 0,
     ) -> None:
         self._scratch = tempfile.mkdtemp(prefix="grader-")
         # Passable, for a work directory of the throw-away user where mounts cannot be had.
         os.chmod(self._scratch, 0o711)
         (pathlib.Path(self._scratch) / "root").mkdir()
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        #: Send forks' requests to these; several processes may hold them.
+        self.student, students = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.judge, judges = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         plan = {
-            "kind": kind,
-            "child": child,
             "setup": setup,
             "imports": [n for n in imports if n.split(".")[0] not in NEVER_WARM],
             "datasets": list(datasets),
             "view": list(view),
             "scratch": self._scratch,
-            "control": theirs.fileno(),
+            "student": students.fileno(),
+            "judge": judges.fileno(),
         }
         # A student's process sees this environment: nothing of the grader's own may be in it.
         environment = {
@@ -75,7 +76,7 @@ class WarmServer:
             **_ONE_THREAD,
             "PATH": os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.defpath]),
             "HOME": "/tmp/home",
-            "TMPDIR": "/tmp" if kind == "student" else self._scratch,
+            "TMPDIR": "/tmp",
             "PYTHONPATH": str(ROOT),
             "PYTHONHASHSEED": str(hash_seed),
             "MPLBACKEND": "module://matplotlib_inline.backend_inline",
@@ -87,41 +88,35 @@ class WarmServer:
             stdin=subprocess.PIPE,
             env=environment,
             cwd=self._scratch,
-            pass_fds=[theirs.fileno()],
+            pass_fds=[students.fileno(), judges.fileno()],
         )
-        theirs.close()
-        #: Send forks' requests here; several processes may hold it.
-        self.control = ours
-        ours.settimeout(START_SECONDS)
-        try:
-            #: What the process said of itself when it was ready.
-            self.about = json.loads(ours.recv(65536))
-        except (TimeoutError, OSError, ValueError):
-            self.close()
-            raise CourseError("The grader's warm process did not start.") from None
-        if self.about.get("error"):
-            self.close()
-            raise CourseError(self.about["error"])
+        students.close()
+        judges.close()
+        for control in (self.student, self.judge):
+            control.settimeout(START_SECONDS)
+            try:
+                error = json.loads(control.recv(65536))["error"]
+            except (TimeoutError, OSError, ValueError):
+                error = "The grader's warm process did not start."
+            if error:
+                self.close()
+                raise CourseError(error)
 
     def close(self) -> None:
-        """End the process and what it forked."""
+        """End the processes and what they forked."""
         if self._process.stdin:
             self._process.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(5)
         self._process.kill()
         self._process.wait()
-        self.control.close()
+        self.student.close()
+        self.judge.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     @property
-    def pid(self) -> int:
-        """The process's id."""
-        return self._process.pid
-
-    @property
     def alive(self) -> bool:
-        """Whether the process still runs."""
+        """Whether the pair still runs: neither lives without the other."""
         return self._process.poll() is None
 
 
@@ -138,81 +133,107 @@ def fork(
 
 
 def serve(plan: dict[str, Any]) -> None:
-    """Warm up, then fork on request until standard input closes."""
-    control = socket.socket(fileno=plan["control"])
+    """Warm up, become two processes, and fork on request until standard input closes."""
+    from grader.engine import child
+
+    student, judge = (socket.socket(fileno=plan[kind]) for kind in ("student", "judge"))
+    # Importing makes no garbage, and looking for it takes a tenth of the time.
+    gc.disable()
     try:
-        warm = _warm_up(plan)
+        # Libraries ask for the shell when they are imported, so it comes first.
+        shell = child.make_shell()
+        _import(plan, shell.builtin_trap)
     except Exception as error:
-        control.send(json.dumps({"error": f"The grader cannot warm up: {error}."}).encode())
+        _report(student, f"The grader cannot warm up: {error}.")
         return
-    threads = _threads()
-    if threads != 1:
-        message = f"The grader cannot fork safely: a library of the lab runs {threads} threads."
-        control.send(json.dumps({"error": message}).encode())
-        return
+    _freeze()
+    # Each end of the tie is closed by the end of the process that holds it.
+    tie, other = socket.socketpair()
+    if os.fork() == 0:
+        confine.die_with_parent()
+        student.close()
+        tie.close()
+        os.environ["TMPDIR"] = tempfile.tempdir = plan["scratch"]
+        judging = importlib.import_module("grader.engine.judge")
+        opened = judging.Opened(plan["setup"])
+        if _stays_single(opened.run):
+            opened.run()
+        _freeze()
+
+        def judge_one(channel: socket.socket, lifeline: socket.socket, _request: dict) -> None:
+            judging.main(channel, lifeline, plan["scratch"], opened)
+
+        _fork_on_request(judge, other, judge_one)
+    judge.close()
+    other.close()
     can_mount()
-    control.send(json.dumps({"threads": threads}).encode())
-    # What is there now is shared by all forks; moving it would copy it into each.
+    confine.rehearse()
+
+    def run_one(channel: socket.socket, lifeline: socket.socket, request: dict) -> None:
+        limits = Limits(**request["limits"])
+
+        def run(layers: list[str], work: str) -> None:
+            child.serve(channel, shell, limits, layers, work)
+
+        off = frozenset(request["off"])
+        keep(lifeline, limits, plan["view"], plan["scratch"], off, run, [channel])
+
+    _fork_on_request(student, tie, run_one)
+
+
+def _freeze() -> None:
+    """What is there now is shared by all forks; looking for garbage in it would copy it."""
+    gc.enable()
     gc.collect()
     gc.freeze()
+
+
+def _report(control: socket.socket, error: str = "") -> None:
+    control.send(json.dumps({"error": error}).encode())
+
+
+def _fork_on_request(
+    control: socket.socket,
+    tie: socket.socket,
+    run: Callable[[socket.socket, socket.socket, dict[str, Any]], None],
+) -> NoReturn:
+    """Call ``run(channel, lifeline, request)`` in a fork for each request, while ``tie`` holds."""
+    threads = _threads()
+    if threads != 1:
+        error = f"The grader cannot fork safely: a library of the lab runs {threads} threads."
+        _report(control, error)
+        os._exit(1)
+    _report(control)
     while True:
-        ready, _, _ = select.select([control, sys.stdin], [], [])
+        ready, _, _ = select.select([control, sys.stdin, tie], [], [])
         # Reaped here, not by the kernel: so their processor time is on our account.
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-        if sys.stdin in ready:
+        if sys.stdin in ready or tie in ready:
             os._exit(0)  # a proper end would free what is frozen, of which libraries complain
         data, handles, _, _ = socket.recv_fds(control, 65536, 2)
-        request = json.loads(data)
         if os.fork() == 0:
-            _become_fork(plan, warm, request, handles, control)
+            status = 70
+            try:
+                control.close()
+                tie.close()
+                sys.stdin = open(os.devnull)  # noqa: SIM115
+                os.dup2(sys.stdin.fileno(), 0)
+                run(*(socket.socket(fileno=handle) for handle in handles), json.loads(data))
+                status = 0
+            finally:
+                os._exit(status)
         for handle in handles:
             os.close(handle)
 
 
-def _become_fork(
-    plan: dict[str, Any],
-    warm: Any,
-    request: dict[str, Any],
-    handles: list[int],
-    control: socket.socket,
-) -> None:
-    status = 70
-    try:
-        control.close()
-        sys.stdin = open(os.devnull)  # noqa: SIM115
-        os.dup2(sys.stdin.fileno(), 0)
-        channel, lifeline = (socket.socket(fileno=handle) for handle in handles)
-        limits = Limits(**request["limits"])
-        if plan["kind"] == "judge":
-            from grader.engine import judge
-
-            judge.main(channel, lifeline, plan["scratch"], warm)
-        else:
-            child = importlib.import_module(plan["child"])
-
-            def run(layers: list[str], work: str) -> None:
-                child.serve(channel, warm, limits, layers, work)
-
-            off = frozenset(request["off"])
-            keep(lifeline, limits, plan["view"], plan["scratch"], off, run, [channel])
-        status = 0
-    finally:
-        os._exit(status)
-
-
-def _warm_up(plan: dict[str, Any]) -> Any:
-    """Import the lab's libraries; returns the student's shell, or the judge's opened lab."""
+def _import(plan: dict[str, Any], in_a_cell: contextlib.AbstractContextManager) -> None:
+    """Import the lab's libraries and verify its data."""
     sys.path[:] = [entry for entry in sys.path if entry]
-    if plan["kind"] == "judge":
-        warm = importlib.import_module("grader.engine.judge").Opened(plan["setup"])
-    else:
-        # Libraries ask for the shell when they are imported, so it comes first.
-        warm = importlib.import_module(plan["child"]).make_shell()
     logging.disable(logging.WARNING)  # what a library says when it is imported is no one's here
     # Only while a cell runs do libraries find the shell; pandas asks it how much to print.
-    with getattr(warm, "builtin_trap", contextlib.nullcontext()):
+    with in_a_cell:
         for name in [*plan["imports"], *(["pyarrow.parquet"] if _meets_tables(plan) else [])]:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
@@ -227,9 +248,6 @@ def _warm_up(plan: dict[str, Any]) -> Any:
 
         for name in plan["datasets"]:
             dataset(name).path  # noqa: B018  (reading the path verifies the file)
-    if plan["kind"] == "judge" and _stays_single(warm.run):
-        warm.run()
-    return warm
 
 
 def _meets_tables(plan: dict[str, Any]) -> bool:

@@ -120,21 +120,11 @@ class Grader:
         if self.plan.systems:
             view += _fetched(self.plan.systems)
         self.limits = self._for_systems(limits or Limits())
-        self._servers: dict[str, WarmServer] = {}
+        self._start = functools.partial(
+            WarmServer, self.plan.imports, names, view, self.plan.setup, hash_seed
+        )
+        self._running: WarmServer | None = None
         self._starting = threading.Lock()
-        self._start = {
-            "student": functools.partial(
-                WarmServer, "student", self.plan.imports, names, view, hash_seed=hash_seed
-            ),
-            "judge": functools.partial(
-                WarmServer,
-                "judge",
-                self.plan.imports,
-                names,
-                setup=self.plan.setup,
-                hash_seed=hash_seed,
-            ),
-        }
 
     def __enter__(self) -> Grader:
         return self
@@ -144,9 +134,9 @@ class Grader:
 
     def close(self) -> None:
         """End the warm processes."""
-        for server in self._servers.values():
-            server.close()
-        self._servers.clear()
+        if self._running:
+            self._running.close()
+        self._running = None
 
     def grade(
         self, submitted: pathlib.Path | bytes | dict[str, Any], only: Iterable[str] = ()
@@ -263,15 +253,13 @@ class Grader:
             verdict["seconds"],
         )
 
-    def _server(self, kind: str) -> WarmServer:
+    def _server(self) -> WarmServer:
         # A worker's threads share a grader.
         with self._starting:
-            server = self._servers.get(kind)
-            if server is None or not server.alive:
-                if server is not None:
-                    server.close()
-                server = self._servers[kind] = self._start[kind]()
-            return server
+            if self._running and not self._running.alive:
+                self.close()
+            self._running = self._running or self._start()
+            return self._running
 
     def _run(
         self,
@@ -281,12 +269,12 @@ class Grader:
         limits: Limits,
     ) -> str:
         """One judge's life; returns the exercise at which it ended."""
-        student, judge = self._server("student"), self._server("judge")
-        channel, lifeline = fork(judge.control, limits)
+        server = self._server()
+        channel, lifeline = fork(server.judge, limits)
         begun = ""
         with channel, lifeline:
             try:
-                socket.send_fds(channel, [b"c"], [student.control.fileno()])
+                socket.send_fds(channel, [b"c"], [server.student.fileno()])
                 frames.send(channel, {}, json.dumps(job).encode())
                 while True:
                     wait = limits.total_seconds + JUDGE_SECONDS

@@ -137,6 +137,7 @@ def _as_init(run: Callable[[], None]) -> NoReturn:
 
 def _watch(process: int, lifeline: socket.socket, limits: Limits, walls: _Walls) -> dict:
     reason, peak, cpu = "", 0, 0.0
+    ended = _end_of(process)
     while True:
         with contextlib.suppress(ChildProcessError):
             pid, _, usage = os.wait4(process, os.WNOHANG)
@@ -145,8 +146,12 @@ def _watch(process: int, lifeline: socket.socket, limits: Limits, walls: _Walls)
                 scale = 2**10 if LINUX else 2**20
                 peak = max(peak, usage.ru_maxrss // scale)
                 break
-        if not reason and select.select([lifeline], [], [], 0.05)[0]:
-            reason = "ended by the grader"
+        if not reason:
+            ready, _, _ = select.select([lifeline, *ended], [], [], 0.05)
+            if lifeline in ready:
+                reason = "ended by the grader"
+            elif ready:
+                continue
         if not reason:
             memory, used = _usage(process, limits.memory_mb)
             peak, cpu = max(peak, memory), max(cpu, used)
@@ -159,6 +164,13 @@ def _watch(process: int, lifeline: socket.socket, limits: Limits, walls: _Walls)
             time.sleep(0.002)
     _kill(process, walls)
     return {"reason": reason, "peak_mb": peak, "cpu_seconds": round(cpu, 3)}
+
+
+def _end_of(process: int) -> list[int]:
+    """What becomes readable when a child has ended, where the kernel tells."""
+    with contextlib.suppress(AttributeError, OSError):
+        return [os.pidfd_open(process)]
+    return []
 
 
 def _kill(process: int, walls: _Walls) -> None:
