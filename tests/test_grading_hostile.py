@@ -62,7 +62,7 @@ from grader.engine.sandbox import Limits
 shell = make_shell()
 answer, test = json.loads(sys.stdin.read())
 shell.run(answer, Limits())
-outputs, _ = shell.run(test, Limits())
+outputs = shell.run(test, Limits()).items
 bad = [o for o in outputs if o["output_type"] == "error" or o.get("name") == "stderr"]
 open(sys.argv[1], "w").write("failed" if bad else "passed")
 """

@@ -12,20 +12,23 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
+import traitlets
 from ipykernel import zmqshell
 from ipykernel.displayhook import ZMQShellDisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from traitlets import Type
 from traitlets.config import Config
 
+import labkit
 from grader.engine import frames
+from grader.engine.forkserver import REHEARSALS
 from grader.engine.sandbox import Limits
 from labkit.check.answers import AnswerError, LocalAnswers, Missing, describe
 from labkit.check.wire import MAX_BYTES
 
-REHEARSALS = 12
 #: A cell like those of students.
 REHEARSAL = '''
 def _rehearse(n):
@@ -39,6 +42,16 @@ _rehearsed = _rehearse(1)
 
 class TooLong(BaseException):
     """A cell or a call ran past its limit."""
+
+
+@dataclass
+class Ran:
+    """What became of a cell: its outputs, its execution count, and the error that it ended with."""
+
+    source: str
+    items: list[dict[str, Any]]
+    count: int
+    failure: str
 
 
 class Outputs:
@@ -134,7 +147,6 @@ class ZMQInteractiveShell(zmqshell.ZMQInteractiveShell):
 
     def __init__(self, **rest: Any) -> None:
         self.outputs = Outputs(0)
-        self.failure = ""
         super().__init__(**rest)
 
     def _showtraceback(self, etype: Any, evalue: Any, stb: list[str]) -> None:
@@ -146,8 +158,8 @@ class ZMQInteractiveShell(zmqshell.ZMQInteractiveShell):
         }
         self.outputs.add(output)
 
-    def run(self, source: str, limits: Limits) -> tuple[list[dict[str, Any]], int]:
-        """Run one cell; returns its outputs and its execution count."""
+    def run(self, source: str, limits: Limits) -> Ran:
+        """Run one cell, once outputs are captured."""
         self.outputs = Outputs(limits.output_bytes)
         start = os.lseek(1, 0, os.SEEK_END)
         try:
@@ -158,11 +170,11 @@ class ZMQInteractiveShell(zmqshell.ZMQInteractiveShell):
             error = caught
             self._showtraceback(type(error), error, [f"{type(error).__name__}: {error}"])
         # Told apart from the outputs: what the shell failed to format is no silent success.
-        self.failure = f"{type(error).__name__}: {error}" if error else ""
+        failure = f"{type(error).__name__}: {error}" if error else ""
         # What subprocesses and C code wrote went past Python's own streams.
         written = os.pread(1, limits.output_bytes, start)
         self.outputs.stream("stdout", written.decode("utf-8", "replace"))
-        return self.outputs.items, self.execution_count - 1
+        return Ran(source, self.outputs.items, self.execution_count - 1, failure)
 
 
 def make_shell() -> ZMQInteractiveShell:
@@ -171,7 +183,6 @@ def make_shell() -> ZMQInteractiveShell:
     config.HistoryManager.enabled = False
     config.HistoryManager.hist_file = ":memory:"
     shell = ZMQInteractiveShell.instance(config=config)
-    # Python makes code faster that has run a few times, and forks share what it has learnt.
     for _ in range(REHEARSALS):
         shell.run_cell(REHEARSAL, store_history=False)
     for name in ("_rehearse", "_rehearsed"):
@@ -193,23 +204,36 @@ def _alarm(seconds: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def serve(
-    channel: socket.socket, shell: ZMQInteractiveShell, limits: Limits, layers: list[str], work: str
-) -> None:
-    """Answer the judge until it goes away."""
-    os.environ["TMPDIR"] = "/tmp" if work.startswith("/tmp/home") else work
-    os.environ["HOME"] = work
-    handle = os.memfd_create("output") if hasattr(os, "memfd_create") else _file(work)
+def capture(shell: ZMQInteractiveShell, folder: str) -> None:
+    """Have all that this process writes among the shell's outputs."""
+    handle = os.memfd_create("output") if hasattr(os, "memfd_create") else _file(folder)
     for number in (1, 2):
         os.dup2(handle, number)
+    os.close(handle)
     sys.stdout, sys.stderr = _Stream(shell, "stdout"), _Stream(shell, "stderr")
+
+
+def serve(
+    channel: socket.socket,
+    shell: ZMQInteractiveShell,
+    ahead: list[Ran],
+    limits: Limits,
+    layers: list[str],
+    work: str,
+) -> None:
+    """Answer the judge until it goes away; what was run ``ahead`` is not run again."""
+    os.environ["TMPDIR"] = "/tmp" if work.startswith("/tmp/home") else work
+    os.environ["HOME"] = work
+    capture(shell, work)
+    if ahead and (missing := _unreadable()):
+        ahead[0].failure = missing
     shell.user_ns.pop("exit", None)
     answers = LocalAnswers(shell.user_ns)
     frames.send(channel, {"layers": layers})
     while True:
         header, body = frames.receive(channel, None)
         try:
-            reply, data = _answer(shell, answers, limits, header, body)
+            reply, data = _answer(shell, ahead, answers, limits, header, body)
         except Missing:
             reply, data = {"status": "missing"}, b""
         except AnswerError as error:
@@ -222,8 +246,19 @@ def serve(
         frames.send(channel, reply, data)
 
 
+def _unreadable() -> str:
+    """Why Python's own files cannot be read in here, where it once could read them outside."""
+    for module in (json, traitlets, labkit):
+        try:
+            open(module.__file__).close()
+        except OSError as error:
+            return f"{type(error).__name__}: {error}"
+    return ""
+
+
 def _answer(
     shell: ZMQInteractiveShell,
+    ahead: list[Ran],
     answers: LocalAnswers,
     limits: Limits,
     header: dict[str, Any],
@@ -232,9 +267,12 @@ def _answer(
     done = {"status": "ok"}
     match header["op"]:
         case "run":
-            items, count = shell.run(body.decode("utf-8", "replace"), limits)
-            done |= {"count": count, "failure": shell.failure[:2000]}
-            return done, json.dumps(items).encode("utf-8", "surrogatepass")
+            source = body.decode("utf-8", "replace")
+            ran = ahead.pop(0) if ahead else shell.run(source, limits)
+            if ran.source != source:
+                raise AnswerError("other cells were run ahead")
+            done |= {"count": ran.count, "failure": ran.failure[:2000]}
+            return done, json.dumps(ran.items).encode("utf-8", "surrogatepass")
         case "value":
             with _alarm(limits.call_seconds):
                 return done, answers.value(header["name"])

@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -33,6 +34,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 #: Libraries that start threads or processes when imported or first used: a fork would lose them.
 NEVER_WARM = frozenset({"pyspark", "grpc", "polars", "distributed", "torch", "confluent_kafka"})
 START_SECONDS = 120
+#: Python makes code faster that has run a few times, and forks share what it has learnt.
+REHEARSALS = 12
 _ONE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
@@ -52,8 +55,11 @@ class WarmServer:
         datasets: Sequence[str],
         view: Sequence[str],
         setup: str,
+        first: Sequence[str],
+        limits: Limits,
         hash_seed: int = 0,
     ) -> None:
+        """``setup`` is the judges' first cell, ``first`` are those before students' answers."""
         self._scratch = tempfile.mkdtemp(prefix="grader-")
         # Passable, for a work directory of the throw-away user where mounts cannot be had.
         os.chmod(self._scratch, 0o711)
@@ -63,6 +69,8 @@ class WarmServer:
         self.judge, judges = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         plan = {
             "setup": setup,
+            "first": list(first),
+            "limits": dataclasses.asdict(limits),
             "imports": [n for n in imports if n.split(".")[0] not in NEVER_WARM],
             "datasets": list(datasets),
             "view": list(view),
@@ -93,14 +101,25 @@ class WarmServer:
         students.close()
         judges.close()
         for control in (self.student, self.judge):
-            control.settimeout(START_SECONDS)
-            try:
-                error = json.loads(control.recv(65536))["error"]
-            except (TimeoutError, OSError, ValueError):
-                error = "The grader's warm process did not start."
-            if error:
+            if error := self._first_word(control):
                 self.close()
                 raise CourseError(error)
+            control.settimeout(START_SECONDS)
+
+    def _first_word(self, control: socket.socket) -> str:
+        """Wait until a process is ready; returns what kept it from that."""
+        end = time.monotonic() + START_SECONDS
+        control.settimeout(0.5)
+        while True:
+            try:
+                return json.loads(control.recv(65536))["error"]
+            except TimeoutError:
+                # A socket of this kind does not tell that nobody is left to write to it.
+                if self.alive and time.monotonic() < end:
+                    continue
+            except (OSError, ValueError):
+                pass
+            return "The grader's warm process did not start."
 
     def close(self) -> None:
         """End the processes and what they forked."""
@@ -134,7 +153,7 @@ def fork(
 
 def serve(plan: dict[str, Any]) -> None:
     """Warm up, become two processes, and fork on request until standard input closes."""
-    from grader.engine import child
+    from grader.engine import ahead, child
 
     student, judge = (socket.socket(fileno=plan[kind]) for kind in ("student", "judge"))
     # Importing makes no garbage, and looking for it takes a tenth of the time.
@@ -142,10 +161,18 @@ def serve(plan: dict[str, Any]) -> None:
     try:
         # Libraries ask for the shell when they are imported, so it comes first.
         shell = child.make_shell()
+        own = ahead.loaded()
         _import(plan, shell.builtin_trap)
     except Exception as error:
         _report(student, f"The grader cannot warm up: {error}.")
         return
+    threads = _threads()
+    if threads != 1:
+        error = f"The grader cannot fork safely: a library of the lab runs {threads} threads."
+        _report(student, error)
+        return
+    if "pandas" in sys.modules:
+        _rehearse_tables()
     _freeze()
     # Each end of the tie is closed by the end of the process that holds it.
     tie, other = socket.socketpair()
@@ -156,7 +183,7 @@ def serve(plan: dict[str, Any]) -> None:
         os.environ["TMPDIR"] = tempfile.tempdir = plan["scratch"]
         judging = importlib.import_module("grader.engine.judge")
         opened = judging.Opened(plan["setup"])
-        if _stays_single(opened.run):
+        if ahead.leaves_nothing(opened.run, own):
             opened.run()
         _freeze()
 
@@ -166,6 +193,12 @@ def serve(plan: dict[str, Any]) -> None:
         _fork_on_request(judge, other, judge_one)
     judge.close()
     other.close()
+    try:
+        ran = ahead.run_ahead(shell, plan["first"], Limits(**plan["limits"]), plan["scratch"], own)
+    except RuntimeError as error:
+        _report(student, f"The grader cannot warm up: {error}.")
+        return
+    _freeze()
     can_mount()
     confine.rehearse()
 
@@ -173,7 +206,7 @@ def serve(plan: dict[str, Any]) -> None:
         limits = Limits(**request["limits"])
 
         def run(layers: list[str], work: str) -> None:
-            child.serve(channel, shell, limits, layers, work)
+            child.serve(channel, shell, ran, limits, layers, work)
 
         off = frozenset(request["off"])
         keep(lifeline, limits, plan["view"], plan["scratch"], off, run, [channel])
@@ -198,11 +231,9 @@ def _fork_on_request(
     run: Callable[[socket.socket, socket.socket, dict[str, Any]], None],
 ) -> NoReturn:
     """Call ``run(channel, lifeline, request)`` in a fork for each request, while ``tie`` holds."""
-    threads = _threads()
-    if threads != 1:
-        error = f"The grader cannot fork safely: a library of the lab runs {threads} threads."
-        _report(control, error)
-        os._exit(1)
+    from grader.engine import ahead
+
+    files = ahead.files_read()
     _report(control)
     while True:
         ready, _, _ = select.select([control, sys.stdin, tie], [], [])
@@ -216,6 +247,7 @@ def _fork_on_request(
         if os.fork() == 0:
             status = 70
             try:
+                ahead.reopen(files)
                 control.close()
                 tie.close()
                 sys.stdin = open(os.devnull)  # noqa: SIM115
@@ -250,22 +282,21 @@ def _import(plan: dict[str, Any], in_a_cell: contextlib.AbstractContextManager) 
             dataset(name).path  # noqa: B018  (reading the path verifies the file)
 
 
+def _rehearse_tables() -> None:
+    """Send a table and compare it, as often as Python needs to make that faster for all forks."""
+    import pandas as pd
+
+    from labkit.check import compare, wire
+
+    table = pd.DataFrame({"text": ["a", "b"], "number": [0.5, None], "integer": [1, 2]})
+    for _ in range(REHEARSALS):
+        compare.rows_gap(wire.decode(wire.encode(table)), table[::-1])
+
+
 def _meets_tables(plan: dict[str, Any]) -> bool:
     """Whether answers may cross as tables: a lab with data, or with a library beside Python's."""
     own = {"labkit", *sys.stdlib_module_names}
     return bool(plan["datasets"]) or any(n.split(".")[0] not in own for n in plan["imports"])
-
-
-def _stays_single(run: Callable[[], None]) -> bool:
-    """Whether ``run`` starts no thread, which a fork would lose; tried in a fork of its own."""
-    child = os.fork()
-    if child == 0:
-        try:
-            run()
-            os._exit(0 if _threads() == 1 else 1)
-        finally:
-            os._exit(1)
-    return os.waitpid(child, 0)[1] == 0
 
 
 def _threads() -> int:

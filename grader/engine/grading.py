@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import json
 import os
 import pathlib
@@ -18,7 +19,7 @@ from typing import Any
 
 from data.build.catalogue import DATA, resources
 from grader.engine import frames
-from grader.engine.forkserver import ROOT, WarmServer, fork
+from grader.engine.forkserver import NEVER_WARM, ROOT, WarmServer, fork
 from grader.engine.rebuild import Plan, PlanCell, make_plan, rebuild
 from grader.engine.sandbox import Limits
 from grader.source import LabSource, read_source, sources
@@ -121,7 +122,14 @@ class Grader:
             view += _fetched(self.plan.systems)
         self.limits = self._for_systems(limits or Limits())
         self._start = functools.partial(
-            WarmServer, self.plan.imports, names, view, self.plan.setup, hash_seed
+            WarmServer,
+            self.plan.imports,
+            names,
+            view,
+            self.plan.setup,
+            _first_cells(self.plan),
+            self.limits,
+            hash_seed,
         )
         self._running: WarmServer | None = None
         self._starting = threading.Lock()
@@ -339,6 +347,13 @@ def _plan(lab: LabSource | Plan | str) -> Plan:
             raise CourseError(f"{lab!r} is a module with {len(found)} labs; name one lab.")
         lab = read_source(found[0])
     return make_plan(lab)
+
+
+def _first_cells(plan: Plan) -> list[str]:
+    """The cells before the first answer, where they may be tried outside the sandbox."""
+    if plan.systems or any(name.split(".")[0] in NEVER_WARM for name in plan.imports):
+        return []
+    return [c.source for c in itertools.takewhile(lambda cell: not cell.exercise, plan.cells)]
 
 
 def _view(datasets: list[str]) -> list[str]:
