@@ -21,8 +21,8 @@ from typing import Any
 from grader.engine.child import Ran, ZMQInteractiveShell, capture
 from grader.engine.sandbox import LINUX, Limits
 
-#: With one thread for OpenMP and BLAS, only Arrow among these starts threads, and it starts new ones
-#: in a fork (arrow::internal::ThreadPool, "ProtectAgainstFork").
+#: With one thread for OpenMP and BLAS, only Arrow among these starts threads, and in a fork it
+#: starts new ones (arrow::internal::ThreadPool, "ProtectAgainstFork").
 FORK_SAFE = {
     *("numpy", "pandas", "pyarrow", "matplotlib", "mpl_toolkits", "matplotlib_inline"),
     *("PIL", "cycler", "fontTools", "kiwisolver", "pyparsing", "packaging", "pytz", "cloudpickle"),
@@ -38,28 +38,35 @@ def run_ahead(
 
     ``own`` names the libraries that are not the lab's. Returns what each cell showed.
     """
+    ran: list[Ran] = []
 
-    def run() -> list[Ran]:
+    def steps() -> Iterator[bool]:
         with _elsewhere(shell, scratch) as folder:
-            ran = [shell.run(source, limits) for source in sources]
-            left = os.listdir(folder) or _is_named(folder, shell.user_ns)
-            if left or any(one.failure for one in ran):
-                raise RuntimeError("a lab's first cells have to be run where the answers are")
-        return ran
+            yield True
+            for source in sources:
+                ran.append(shell.run(source, limits))
+                left = os.listdir(folder) or _is_named(folder, shell.user_ns)
+                yield not left and not ran[-1].failure
 
-    return run() if sources and leaves_nothing(run, own) else []
+    if sources and leaves_nothing(steps, own) and not all(steps()):
+        raise RuntimeError("the lab's first cells do not run twice")
+    return ran
 
 
-def leaves_nothing(run: Callable[[], object], own: set[str]) -> bool:
-    """Whether ``run`` ends well and leaves no more than a fork can have; tried in one."""
+def leaves_nothing(steps: Callable[[], Iterator[bool]], own: set[str]) -> bool:
+    """Whether ``steps`` leave no more than a fork can have; tried in one, until one leaves more.
+
+    The first step does nothing; each says whether all is well so far.
+    """
     child = os.fork()
     if child == 0:
         status = 1
         try:
             os.setsid()
+            work = steps()
+            next(work)
             shared = _shared()
-            run()
-            if shared == _shared() and _is_alone(own):
+            if all(well and shared == _shared() and _is_alone(own) for well in work):
                 status = 0
         finally:
             os._exit(status)

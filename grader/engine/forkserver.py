@@ -183,7 +183,7 @@ def serve(plan: dict[str, Any]) -> None:
         os.environ["TMPDIR"] = tempfile.tempdir = plan["scratch"]
         judging = importlib.import_module("grader.engine.judge")
         opened = judging.Opened(plan["setup"])
-        if ahead.leaves_nothing(opened.run, own):
+        if ahead.leaves_nothing(opened.steps, own):
             opened.run()
         _freeze()
 

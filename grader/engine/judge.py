@@ -15,6 +15,7 @@ import select
 import socket
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -266,6 +267,12 @@ class Opened:
         self._source = source
         self.answers = RemoteAnswers()
         self.namespace: dict[str, Any] = {}
+
+    def steps(self) -> Iterator[bool]:
+        """The same in steps, for who wants to see what it leaves."""
+        yield True
+        self.run()
+        yield True
 
     def run(self) -> None:
         """Run the set-up cell, if that was not done before the fork."""
