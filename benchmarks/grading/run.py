@@ -211,7 +211,7 @@ for n in range(int(sys.argv[2])):
         wrong = lab.exercises[n % len(lab.exercises)]
         answers[wrong.name] = wrong.wrong[n % len(wrong.wrong)].source
     folder = pathlib.Path("submitted", f"student-{n:03}", lab.path.parent.name)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     nbformat.write(submission(reference, answers), folder / f"{lab.path.stem}.ipynb")
 """
     source = course / "curriculum" / MODULE / f"{lab}.py"
