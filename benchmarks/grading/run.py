@@ -33,7 +33,7 @@ ROOT = HERE.parents[1]
 MODULE = "04-1-benchmark"
 STUDENTS = 30
 #: A JVM for each submission takes its time.
-FEWER = {"03-spark": 12}
+FEWER = {"03-spark": 6}
 #: For nbgrader, Spark as it comes.
 PLAIN_SPARK = """
 def session(settings=None):
