@@ -37,7 +37,7 @@ SECONDS = 15
 def run_ahead(
     shell: ZMQInteractiveShell, sources: Sequence[str], limits: Limits, scratch: str, own: set[str]
 ) -> list[Ran]:
-    """Run a lab's first cells in this process; none of them where they leave more than that.
+    """Run a lab's first cells in this process; none of them where a fork could not go on.
 
     ``own`` names the libraries that are not the lab's. Returns what each cell showed.
     """
@@ -86,6 +86,11 @@ def loaded() -> set[str]:
     """The libraries that are imported, Python's own left out."""
     names = {name.partition(".")[0] for name in sys.modules}
     return {name for name in names if not name.startswith("_")} - {*sys.stdlib_module_names}
+
+
+def threads() -> int:
+    """The threads of this process, where the system tells also those of libraries."""
+    return len(os.listdir("/proc/self/task")) if LINUX else threading.active_count()
 
 
 @contextlib.contextmanager
@@ -162,5 +167,4 @@ def _is_alone(own: set[str]) -> bool:
         return False
     if threading.active_count() != 1:
         return False
-    threads = len(os.listdir("/proc/self/task")) if LINUX else 1
-    return threads == 1 or loaded() - own <= FORK_SAFE
+    return threads() == 1 or loaded() - own <= FORK_SAFE

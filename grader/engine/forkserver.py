@@ -21,13 +21,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from grader.engine import confine
-from grader.engine.sandbox import LINUX, Limits, can_mount, keep
+from grader.engine.sandbox import Limits, can_mount, keep
 from labkit.errors import CourseError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -166,7 +165,7 @@ def serve(plan: dict[str, Any]) -> None:
     except Exception as error:
         _report(student, f"The grader cannot warm up: {error}.")
         return
-    threads = _threads()
+    threads = ahead.threads()
     if threads != 1:
         error = f"The grader cannot fork safely: a library of the lab runs {threads} threads."
         _report(student, error)
@@ -297,12 +296,6 @@ def _meets_tables(plan: dict[str, Any]) -> bool:
     """Whether answers may cross as tables: a lab with data, or with a library beside Python's."""
     own = {"labkit", *sys.stdlib_module_names}
     return bool(plan["datasets"]) or any(n.split(".")[0] not in own for n in plan["imports"])
-
-
-def _threads() -> int:
-    if LINUX:
-        return len(os.listdir("/proc/self/task"))
-    return threading.active_count()
 
 
 if __name__ == "__main__":

@@ -268,12 +268,6 @@ class Opened:
         self.answers = RemoteAnswers()
         self.namespace: dict[str, Any] = {}
 
-    def steps(self) -> Iterator[bool]:
-        """The same in steps, for who wants to see what it leaves."""
-        yield True
-        self.run()
-        yield True
-
     def run(self) -> None:
         """Run the set-up cell, if that was not done before the fork."""
         if self.namespace:
@@ -284,6 +278,12 @@ class Opened:
         self.namespace["__name__"] = "__main__"
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             exec(compile(self._source, "<set-up>", "exec"), self.namespace)
+
+    def steps(self) -> Iterator[bool]:
+        """Run it between two steps, for who looks at what it leaves (``ahead.leaves_nothing``)."""
+        yield True
+        self.run()
+        yield True
 
 
 def _judge(
