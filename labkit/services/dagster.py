@@ -71,17 +71,22 @@ class Dagster(Service):
         """Write the instance's settings and take the learner's definitions."""
         self.write("dagster/dagster.yaml", INSTANCE)
         self.write("definitions.py", self.code.read_text() if self.code else DEFINITIONS)
+        # Its tables first: the web server and the daemon would make the same ones at once.
+        self.call(self._command("dagster", "instance", "migrate"))
 
     def commands(self) -> dict[str, Command]:
         """The web server and the daemon; each keeps a process with the code."""
-        programs = self.path(PythonEnv) / "bin"
-        env = {"DAGSTER_HOME": f"{self.folder}/dagster", "PATH": f"{programs}:/usr/bin:/bin"}
         code = ["-f", "definitions.py"]
         listen = ["-h", HOST, "-p", str(self.port("webserver"))]
         return {
-            "webserver": Command([str(programs / "dagster-webserver"), *listen, *code], env=env),
-            "daemon": Command([str(programs / "dagster-daemon"), "run", *code], env=env),
+            "webserver": self._command("dagster-webserver", *listen, *code),
+            "daemon": self._command("dagster-daemon", "run", *code),
         }
+
+    def _command(self, program: str, *arguments: str) -> Command:
+        programs = self.path(PythonEnv) / "bin"
+        env = {"DAGSTER_HOME": f"{self.folder}/dagster", "PATH": f"{programs}:/usr/bin:/bin"}
+        return Command([str(programs / program), *arguments], env=env)
 
     @property
     def url(self) -> str:
