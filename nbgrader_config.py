@@ -9,6 +9,8 @@ import sys
 
 c = get_config()  # noqa: F821  (given by traitlets)
 root = pathlib.Path(__file__).resolve().parent
+# nbgrader finds what of it is ours.
+sys.path.append(str(root))
 
 c.CourseDirectory.course_id = "data-engineering"
 c.CourseDirectory.root = str(root)
@@ -33,6 +35,8 @@ c.Exchange.root = str(exchange)
 
 # `./course lab` fills release/ too; unforced, nbgrader would skip it and record no assignment.
 c.GenerateAssignment.force = True
+# Then `./course grade` need not import nbgrader to know the labs.
+c.GenerateAssignment.post_convert_hook = "grader.classroom.labs.after_release"
 
 # A stub does nothing and raises nothing: its check says "not started".
 c.ClearSolutions.code_stub = {"python": "# your code here"}
@@ -46,7 +50,6 @@ c.ExecutePreprocessor.extra_arguments = ["--IPKernelApp.log_level=40"]
 
 # A student's code runs in a sandbox: nbgrader's own list, with another Execute. It can read Python,
 # the system, and these two folders.
-sys.path.append(str(root))
 c.Autograde.autograde_preprocessors = [
     "grader.compat.kernel.SandboxedExecute",
     "nbgrader.preprocessors.IgnorePattern",

@@ -71,7 +71,17 @@ appender.err.target = SYSTEM_ERR
 appender.err.layout.type = PatternLayout
 appender.err.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex{short}
 """
-_JVM = ("-Xss4m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+_JVM = (
+    "-Xss4m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    # Most of a small lab's code runs a few times only: to compile it costs more than it saves.
+    "-XX:CompileThresholdScaling=2",
+    # Java collects its whole heap when the room for compiled code fills; this room does not.
+    "-XX:ReservedCodeCacheSize=128m",
+    "-XX:-UsePerfData",
+    "-Xshare:auto",
+)
 # As Spark's own launcher, but for a module whose mere mention makes Java ignore the archive.
 _OPEN = (
     *(f"java.base/java.{name}" for name in ("lang", "lang.invoke", "lang.reflect", "io", "net")),

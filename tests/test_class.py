@@ -67,6 +67,12 @@ def chosen() -> list:
     return [s for s in sample_class(read_source(LAB)) if s.name in ("ada", "kim")]
 
 
+def test_a_released_lab_is_prepared_for_our_own_grading(graded):
+    assert [path.name for path in (graded / "grading" / "labs").iterdir()] == [
+        f"{MODULE}.{LAB.stem}.json"
+    ]
+
+
 def test_the_grades_are_what_the_answers_deserve(graded):
     with (graded / "grades.csv").open(encoding="utf-8", newline="") as file:
         scores = {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}

@@ -32,8 +32,6 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 MODULE = "04-1-benchmark"
 STUDENTS = 30
-#: A JVM for each submission takes its time.
-FEWER = {"03-spark": 6}
 #: For nbgrader, Spark as it comes.
 PLAIN_SPARK = """
 def session(settings=None):
@@ -62,7 +60,7 @@ def main() -> None:
         _run(course, [sys.executable, "-m", "grader", "build", MODULE])
         pairs = [_pair(course, lab) for lab in options.labs]
         print(f"\n{os.cpu_count()} cores; seconds of CPU / of wall time, all processes")
-        print("Two figures: a lab that is graded for the first time, and one that was before.")
+        print("Two figures: a lab that is released and was never graded, and one that was.")
         heads = ("lab, submissions", "nbgrader", "ours", "ours later", "floor", "less CPU")
         heads = (*heads, "× floor", "faster", "a notebook", "cells")
         print(f"| {' | '.join(heads)} |")
@@ -79,8 +77,7 @@ def main() -> None:
 def _pair(course: pathlib.Path, lab: str) -> str:
     """One lab graded both ways, and its floor, as a row."""
     shutil.rmtree(course / "submitted", ignore_errors=True)
-    students = FEWER.get(lab, STUDENTS)
-    _hand_in(course, lab, students)
+    _hand_in(course, lab, STUDENTS)
     _nbgrader(course, "generate_assignment", MODULE)
     ours_of_spark = (course / "labkit/spark.py").read_text(encoding="utf-8")
     (course / "labkit/spark.py").write_text(f"{ours_of_spark}\n{PLAIN_SPARK}", encoding="utf-8")
@@ -101,13 +98,13 @@ def _pair(course: pathlib.Path, lab: str) -> str:
     scores = f"{len(plain)} scores {'the same' if same else 'DIFFER'}"
     print(f"{lab}: cells whose outputs differ: {differ[:8]}", file=sys.stderr)
     return (
-        f"| {lab}, {students} | {theirs.cpu:.1f} / {theirs.wall:.1f} "
+        f"| {lab}, {STUDENTS} | {theirs.cpu:.1f} / {theirs.wall:.1f} "
         f"| {ours.cpu:.1f} / {ours.wall:.1f} | {later.cpu:.1f} / {later.wall:.1f} "
         f"| {floor.cpu:.1f} / {floor.wall:.1f} "
         f"| {theirs.cpu / ours.cpu:.1f}, {theirs.cpu / later.cpu:.1f} "
         f"| {ours.cpu / floor.cpu:.2f}, {later.cpu / floor.cpu:.2f} "
         f"| {theirs.wall / ours.wall:.1f}, {theirs.wall / later.wall:.1f} "
-        f"| {ours.cpu / students:.3f}, {later.cpu / students:.3f} "
+        f"| {ours.cpu / STUDENTS:.3f}, {later.cpu / STUDENTS:.3f} "
         f"| {scores}, {len(shown) - len(differ)} of {len(shown)} outputs |"
     )
 

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from grader.source import ROOT
 from labkit.errors import CourseError
 
+#: What ``./course grade`` keeps for itself, in a class's folder: records, reports, prepared labs.
+GRADING = "grading"
+
 
 @dataclass(frozen=True)
 class ClassFolder:
@@ -26,8 +29,8 @@ class ClassFolder:
 
     @property
     def grading(self) -> pathlib.Path:
-        """What ``./course grade`` keeps for itself: records, reports, prepared labs."""
-        return self.root / "grading"
+        """The folder :data:`GRADING`."""
+        return self.root / GRADING
 
     @property
     def gradebook(self) -> pathlib.Path | None:

@@ -13,11 +13,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from grader.classroom.folder import ClassFolder, write_safely
+from grader.classroom.folder import GRADING, ClassFolder, write_safely
 from grader.classroom.record import no_room
 from grader.engine.rebuild import Plan, PlanCell, PlanExercise, make_plan
 from grader.engine.sandbox import Limits
-from grader.source import ROOT, LabSource, read_source
+from grader.source import CURRICULUM, ROOT, LabSource, read_source
 from labkit.layers import LAYERS
 
 
@@ -56,16 +56,32 @@ class ClassLab:
 
 
 def prepare(path: pathlib.Path, folder: ClassFolder, limits: Limits) -> ClassLab:
-    """The lab of a source; only a version that is new here is parsed."""
-    key = _key(path, limits)
-    kept = folder.grading / "labs" / f"{path.parent.name}.{path.stem}.json"
+    """The lab of a source, as this class is graded."""
+    return _for_class(_keep(path, folder.grading), limits)
+
+
+def after_release(assignment: str, **_rest: Any) -> None:
+    """What nbgrader does once it has made an assignment's notebooks: grading finds it prepared."""
+    for path in sorted((CURRICULUM / assignment).glob("[0-9]*.py")):
+        _keep(path, CURRICULUM.parent / GRADING)
+
+
+def make_class_lab(lab: LabSource, version: str, limits: Limits) -> ClassLab:
+    """A lab, prepared; ``version`` is a hash of all that it is made from."""
+    return _for_class(_parse(lab, version), limits)
+
+
+def _keep(path: pathlib.Path, grading: pathlib.Path) -> ClassLab:
+    """What of a lab is the same for every class; only a version that is new here is parsed."""
+    version = _version(path)
+    kept = grading / "labs" / f"{path.parent.name}.{path.stem}.json"
     try:
         data = json.loads(kept.read_bytes())
-        if data["key"] == key:
+        if data["key"] == version:
             return _load(data)
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    lab = make_class_lab(read_source(path), key, limits)
+    lab = _parse(read_source(path), version)
     # The hidden tests stand in it, as in nbgrader's gradebook: for the teacher's eyes.
     try:
         write_safely(kept, json.dumps(dataclasses.asdict(lab)).encode(), 0o600)
@@ -74,14 +90,12 @@ def prepare(path: pathlib.Path, folder: ClassFolder, limits: Limits) -> ClassLab
     return lab
 
 
-def make_class_lab(lab: LabSource, key: str, limits: Limits) -> ClassLab:
-    """A lab, prepared; ``key`` as given."""
-    plan = make_plan(lab)
+def _parse(lab: LabSource, version: str) -> ClassLab:
     template, cells = _release(lab)
     return ClassLab(
-        key=key,
-        plan=plan,
-        exercises=_hashes(plan, limits),
+        key=version,
+        plan=make_plan(lab),
+        exercises={},
         template=template,
         cells=cells,
         reference={e.name: e.answer.source for e in lab.exercises},
@@ -89,6 +103,12 @@ def make_class_lab(lab: LabSource, key: str, limits: Limits) -> ClassLab:
             e.name: [(c.meta["misconception"], c.source) for c in e.wrong] for e in lab.exercises
         },
     )
+
+
+def _for_class(lab: ClassLab, limits: Limits) -> ClassLab:
+    ours = (digest("secret", secret()), repr(limits))
+    exercises = _hashes(lab.plan, *ours)
+    return dataclasses.replace(lab, key=digest(lab.key, *ours), exercises=exercises)
 
 
 def answered(template: dict[str, Any], answers: dict[str, str]) -> bytes:
@@ -130,23 +150,22 @@ def secret() -> str:
     return os.environ.get("COURSE_SECRET", "public")
 
 
-def _key(path: pathlib.Path, limits: Limits) -> str:
+def _version(path: pathlib.Path) -> str:
     files = [path, ROOT / "data" / "datapackage.json", *_locks(LAYERS)]
-    return digest(code(), secret(), repr(limits), *(file.read_bytes() for file in files))
+    return digest(code(), *(file.read_bytes() for file in files))
 
 
 def _locks(layers: Iterable[str]) -> list[pathlib.Path]:
     return [ROOT / "requirements" / f"{name}.txt" for name in ("main", *layers)]
 
 
-def _hashes(plan: Plan, limits: Limits) -> dict[str, str]:
+def _hashes(plan: Plan, *ours: str) -> dict[str, str]:
     from data.build.catalogue import resources
 
     data = [resources()[name] for name in plan.datasets]
     common = digest(
         code(),
-        digest("secret", secret()),
-        repr(limits),
+        *ours,
         plan.setup,
         *(cell.source for cell in plan.cells if not cell.exercise),
         *(str(r.get("hash")) + str(r.get("contentHash")) for r in data),
