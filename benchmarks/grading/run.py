@@ -112,14 +112,14 @@ def _pair(course: pathlib.Path, lab: str) -> str:
 def _workers(course: pathlib.Path, lab: str) -> str:
     """The same class with one worker and with two."""
     shutil.rmtree(course / "submitted", ignore_errors=True)
-    _hand_in(course, lab, 4 * STUDENTS)
+    _hand_in(course, lab, 8 * STUDENTS)
     runs = []
     for number in (1, 2):
         runs.append(_measure(course, [*_GRADE, f"{MODULE}/{lab}", "--workers", str(number)]))
         _begin_anew(course)
     one, two = runs
     return (
-        f"{4 * STUDENTS} submissions of {lab}: {one.wall:.1f} s with one worker, {two.wall:.1f} s "
+        f"{8 * STUDENTS} submissions of {lab}: {one.wall:.1f} s with one worker, {two.wall:.1f} s "
         f"with two ({one.wall / two.wall:.2f}×); the coordinator's own CPU is {two.own:.1f} of "
         f"{two.cpu:.1f} s ({two.own / two.cpu:.0%})."
     )
