@@ -351,29 +351,40 @@ print('searched', len(seen))
 
 
 def test_a_daemon_does_not_outlive_its_grading(canaries):
-    beat = canaries.folder / "beat"
-    code = f"""
-import os, time
-if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        for _ in range(60):
-            open({str(beat)!r}, 'w').write(str(time.time()))
-            time.sleep(0.05)
-    os._exit(0)
-"""
     outcome = {}
     # Root's student is another user, who may not write here; an ordinary user's is that user.
     open_walls = {"mount", "landlock"} | ({"user"} if os.geteuid() == 0 else set())
     for off in (open_walls, open_walls | {"pid"}):
+        beats, end = canaries.folder / f"beats-{len(off)}", canaries.folder / f"end-{len(off)}"
+        code = f"""
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        for _ in range(600):
+            open({str(beats)!r}, 'a').write('x')
+            time.sleep(0.05)
+            if os.path.exists({str(end)!r}):
+                break
+    os._exit(0)
+while not os.path.exists({str(beats)!r}):
+    time.sleep(0.01)
+"""
         with Grader(plan(), limits=LIMITS, off=off) as open_:
             open_.grade(with_wind(code), only=["wind"])
-            time.sleep(0.2)
-            before = beat.read_text()
-            time.sleep(0.3)
-            outcome["pid" in off] = beat.read_text() != before
-        time.sleep(3)
+            _grows(beats, 0.3)  # what ends may beat once more
+            outcome["pid" in off] = _grows(beats, 10 if "pid" in off else 1)
+        end.touch()
     assert outcome == {False: False, True: True}
+
+
+def _grows(file: pathlib.Path, seconds: float) -> bool:
+    size, end = file.stat().st_size, time.monotonic() + seconds
+    while time.monotonic() < end:
+        if file.stat().st_size > size:
+            return True
+        time.sleep(0.02)
+    return False
 
 
 @pytest.mark.skipif(not LINUX, reason="the layers are Linux's")
