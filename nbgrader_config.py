@@ -9,7 +9,7 @@ import sys
 
 c = get_config()  # noqa: F821  (given by traitlets)
 root = pathlib.Path(__file__).resolve().parent
-# nbgrader finds what of it is ours.
+# Some of what nbgrader runs below is ours.
 sys.path.append(str(root))
 
 c.CourseDirectory.course_id = "data-engineering"

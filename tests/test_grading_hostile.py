@@ -23,6 +23,7 @@ import pytest
 from hostile.breakouts import BREAKOUTS
 from hostile.forgeries import FORGERIES, WRONG
 from hostile.small import lab, notebook, plan, points, reference
+from waiting import eventually
 
 from grader.engine.grading import Grader
 from grader.engine.sandbox import FULL, Limits
@@ -379,12 +380,8 @@ while not os.path.exists({str(beats)!r}):
 
 
 def _grows(file: pathlib.Path, seconds: float) -> bool:
-    size, end = file.stat().st_size, time.monotonic() + seconds
-    while time.monotonic() < end:
-        if file.stat().st_size > size:
-            return True
-        time.sleep(0.02)
-    return False
+    size = file.stat().st_size
+    return bool(eventually(lambda: file.stat().st_size > size, seconds))
 
 
 @pytest.mark.skipif(not LINUX, reason="the layers are Linux's")

@@ -14,11 +14,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from waiting import eventually
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COURSE = ROOT / "course"
@@ -340,7 +340,9 @@ def test_exec_of_nothing_and_of_an_unknown_program(place: Place) -> None:
 def test_an_interrupt_leaves_nothing_half_made(place: Place, number: int) -> None:
     place.fake_uv(f'echo $$ > "{place.bin}/pid"; exec sleep 60')
     running = place.start("prepare")
-    wait_for(lambda: (place.bin / "pid").exists() and (place.bin / "pid").read_text().strip())
+    assert eventually(
+        lambda: (place.bin / "pid").exists() and (place.bin / "pid").read_text().strip(), 20
+    )
     running.send_signal(number)
     words = running.communicate(timeout=20)[1]
     assert running.returncode == 130 and "interrupted" in words and "Traceback" not in words
@@ -381,7 +383,7 @@ def test_a_process_can_be_started_in_another_thread() -> None:
 def test_of_two_at_once_the_second_waits(place: Place) -> None:
     place.fake_uv(f'while [ ! -e "{place.bin}/go" ]; do sleep 0.05; done')
     first = place.start("prepare")
-    wait_for(place.installs)
+    assert eventually(place.installs, 20)
     second = place.start("prepare")
     assert "waiting" in second.stderr.readline()
     (place.bin / "go").touch()
@@ -398,11 +400,3 @@ def test_uv_is_told_of_the_mirror_that_pip_has(monkeypatch: pytest.MonkeyPatch) 
     assert launcher.installer_settings()["UV_DEFAULT_INDEX"] == "mirror"
     monkeypatch.setenv("UV_DEFAULT_INDEX", "own")
     assert launcher.installer_settings()["UV_DEFAULT_INDEX"] == "own"
-
-
-def wait_for(condition, seconds: float = 20) -> None:
-    """Wait until a condition holds, and fail where it never does."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)

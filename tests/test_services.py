@@ -15,7 +15,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 import types
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ import psutil
 import pytest
 import trustme
 from etcd3gw.exceptions import Etcd3Exception
+from waiting import eventually
 
 from grader import services as command
 from labkit.errors import CourseError
@@ -35,14 +35,6 @@ from labkit.services.running import HOST, Command, Service
 from labkit.services.valkey import Valkey
 
 LINUX = sys.platform == "linux"
-
-
-def eventually(ask: Callable[[], object], seconds: float = 60) -> object:
-    """Ask until the answer is true, and return the last one; the deadline is for a hang only."""
-    deadline = time.monotonic() + seconds
-    while not (answer := ask()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return answer
 
 
 # --- each service does its job ------------------------------------------------------------------
