@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import pathlib
 import re
 from collections.abc import Iterator
 
-from grader.engine.rebuild import stub
+from grader.engine.rebuild import imports, stub
 from grader.source import CURRICULUM, ROOT, Cell, LabSource, SourceError
+from labkit.layers import LAYERS
 
 MAX_WORDS = 2200
 #: A module's page that compares engines; ``benchmarks/engines`` writes it.
@@ -25,8 +27,8 @@ def check_lab(lab: LabSource) -> None:
 
     Raises :class:`~grader.source.SourceError` for an empty cell, a stub that raises, a skipped
     heading level, an image without alternative text, a dead link, a helper between an answer and
-    its check, a data set that the first cell does not name, or more than 2,200 words beside the
-    hints.
+    its check, a data set that the first cell does not name, a layer's module before ``open_lab``,
+    or more than 2,200 words beside the hints.
     """
     prose = [cell for cell in lab.cells if cell.kind == "markdown" and cell.role in SHOWN]
     for cell in lab.cells:
@@ -36,6 +38,7 @@ def check_lab(lab: LabSource) -> None:
         _check_stub(lab, exercise.answer)
     _check_helpers(lab)
     _check_data(lab)
+    _check_layers(lab)
     _check_headings(lab, prose)
     for cell in prose:
         _check_links(lab, cell)
@@ -93,6 +96,40 @@ def _check_data(lab: LabSource) -> None:
             if cell.kind == "code" and name not in lab.datasets:
                 message = f"the data set {name} is used; name it in datasets= of the first cell"
                 raise SourceError(lab.path, cell.line, message)
+
+
+def _check_layers(lab: LabSource) -> None:
+    # A learner has no layer until open_lab has installed it.
+    modules = _modules_of(lab.layers) if lab.layers else set()
+    for cell in lab.cells:
+        if cell.kind != "code" or cell.role not in ("", "setup"):
+            continue
+        for statement in ast.parse(cell.source).body:
+            text = ast.unparse(statement)
+            if "open_lab(" in text:
+                return
+            for name in imports(text):
+                if name.partition(".")[0] in modules:
+                    message = f"{name} is of a layer: import it below open_lab, which installs it"
+                    raise SourceError(lab.path, cell.line + statement.lineno, message)
+
+
+def _modules_of(layers: list[str]) -> set[str]:
+    """The modules that come with these layers only, as far as they are installed."""
+    packages = {name for layer in layers for name in _locked(layer)} - _locked("main")
+    found = importlib.metadata.packages_distributions().items()
+    return {LAYERS[name].module for name in layers} | {
+        module for module, sources in found if packages.issuperset(map(_normal, sources))
+    }
+
+
+def _locked(layer: str) -> set[str]:
+    text = (ROOT / "requirements" / f"{layer}.txt").read_text(encoding="utf-8")
+    return set(re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==", text, re.MULTILINE))
+
+
+def _normal(package: str) -> str:
+    return re.sub(r"[-_.]+", "-", package).lower()  # PEP 503
 
 
 def _check_headings(lab: LabSource, prose: list[Cell]) -> None:

@@ -232,6 +232,13 @@ REFUSED = {
         '# %% role="setup"',
         "the data set flights is used",
     ),
+    "layer that is not there yet": (
+        replaced("from labkit import", "from pyspark import sql\nfrom labkit import").replace(
+            "systems=[]", 'systems=[] layers=["spark"]', 1
+        ),
+        "from pyspark",
+        "pyspark is of a layer",
+    ),
     "too long": (
         replaced("# Write it.", "# " + "word " * 2200),
         "",
@@ -254,6 +261,8 @@ def test_the_gate_refuses_by_file_and_line(source, case):
 
 def test_the_gate_lets_a_sound_source_pass(source):
     text = replaced("# Write it.", "# See [here](#Counting), [there](01-small.py), `[x](y)`.")
+    text = text.replace("systems=[]", 'systems=[] layers=["spark"]', 1)
+    text = text.replace('01-small")\n', '01-small")\nfrom pyspark.sql import Window\n', 1)
     check_lab(read_source(source(text)))
 
 

@@ -35,15 +35,18 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import matplotlib.pyplot as plt
-from pyspark.errors import StreamingQueryException
-from pyspark.logger import PySparkLogger
-from pyspark.sql import functions as F
 
 from labkit import dataset, engines, open_lab, picture
 from labkit.services import service
 from labkit.spark import session
 
 lab = open_lab("04-3-processing/07-spark")
+
+# What open_lab has installed.
+from pyspark.errors import StreamingQueryException
+from pyspark.logger import PySparkLogger
+from pyspark.sql import functions as F
+
 SETTINGS = {
     "spark.sql.shuffle.partitions": "1",  # small data: one task is quickest
     "spark.sql.codegen.wholeStage": "false",  # plans are easier to read

@@ -99,7 +99,7 @@ def make_plan(lab: LabSource) -> Plan:
         datasets=tuple(lab.datasets),
         systems=tuple(lab.systems),
         layers=tuple(lab.layers),
-        imports=tuple(_imports("\n".join(cell.source for cell in cells if not cell.exercise))),
+        imports=tuple(imports("\n".join(cell.source for cell in cells if not cell.exercise))),
     )
 
 
@@ -283,7 +283,8 @@ def _defined(source: str) -> set[str]:
     return names
 
 
-def _imports(source: str) -> list[str]:
+def imports(source: str) -> list[str]:
+    """The modules that a source imports by their whole names, in its order."""
     names: dict[str, None] = {}
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
